@@ -1,0 +1,97 @@
+"""Every error that ecedge raises on purpose.
+
+    EcedgeError            one sentence, then what to try
+    ├── UsageError         you asked for something impossible          (exit code 2)
+    │   ├── TaskError        unknown task, unsupported spaces
+    │   ├── PolicyError      a policy file or image that is not what it should be
+    │   ├── BoardError       unknown board, or a policy that does not fit it
+    │   └── ToolError        a program or package that is needed and missing
+    └── WorldError         the world did not play along                (exit code 1)
+        ├── StorageError     a file could not be written or read
+        ├── TrainingError    a task gave something that cannot be learned from
+        ├── BuildError       the compiler said no
+        └── LinkError        nothing usable at the other end of the line
+            ├── NoDevice       no port, nobody listening, or no answer   (exit code 2)
+            ├── NotEcedge      something answers, but not an ecedge device (exit code 2)
+            ├── AbiMismatch    an ecedge device of another version       (exit code 2)
+            ├── LinkTimeout    a device that was there stopped answering
+            └── DeviceRefused  the device answered with an error code
+"""
+
+
+class EcedgeError(Exception):
+    """Base of all: `message` says what happened, `hint` what to try."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(EcedgeError):
+    exit_code = 2
+
+
+class TaskError(UsageError):
+    pass
+
+
+class PolicyError(UsageError):
+    pass
+
+
+class BoardError(UsageError):
+    pass
+
+
+class ToolError(UsageError):
+    pass
+
+
+class WorldError(EcedgeError):
+    exit_code = 1
+
+
+class StorageError(WorldError):
+    pass
+
+
+class TrainingError(WorldError):
+    pass
+
+
+class BuildError(WorldError):
+    pass
+
+
+class LinkError(WorldError):
+    pass
+
+
+class NoDevice(LinkError):
+    exit_code = 2
+
+
+class NotEcedge(LinkError):
+    exit_code = 2
+
+
+class AbiMismatch(LinkError):
+    exit_code = 2
+
+
+class LinkTimeout(LinkError):
+    pass
+
+
+class DeviceRefused(LinkError):
+    """The device answered a request with an error code of docs/LINK.md."""
+
+    def __init__(self, message: str, hint: str = "", code: int = 0):
+        super().__init__(message, hint)
+        self.code = code

@@ -1,0 +1,22 @@
+"""docs/MODEL.md in NumPy: plain, slow, the definition that every faster body is held to."""
+
+from .evolution import centered_ranks, gradient, step_size, update_rho
+from .network import State, control_step, golden_crc, reset, state_bytes, with_golden_trace
+from .random import threefry2x32
+from .sampling import deterministic_synapses, sample_synapses
+
+__all__ = [
+    "State",
+    "centered_ranks",
+    "control_step",
+    "deterministic_synapses",
+    "golden_crc",
+    "gradient",
+    "reset",
+    "sample_synapses",
+    "state_bytes",
+    "step_size",
+    "threefry2x32",
+    "update_rho",
+    "with_golden_trace",
+]

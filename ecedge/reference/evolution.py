@@ -1,0 +1,49 @@
+"""Natural Evolution Strategies on Bernoulli probabilities, in integers: docs/MODEL.md section 5."""
+
+import math
+
+import numpy as np
+
+from .random import threefry2x32
+from .sampling import planes_of
+
+ROUNDING_STREAM = 0x80000000
+
+#: ρ's dtype: (lowest, highest) probability kept, for ε = 0.001
+BOUNDS = {np.dtype(np.uint16): (66, 65470), np.dtype(np.uint8): (1, 255)}
+
+
+def centered_ranks(fitness) -> np.ndarray:
+    """w_k = #{f_j < f_k} - #{f_j > f_k}. (P,) -> (P,) int32 that sums to 0."""
+    fitness = np.asarray(fitness)
+    ordered = np.sort(fitness)
+    below = np.searchsorted(ordered, fitness, side="left")
+    above = len(fitness) - np.searchsorted(ordered, fitness, side="right")
+    return (below - above).astype(np.int32)
+
+
+def gradient(ranks, synapses) -> np.ndarray:
+    """G = Σ w_k θ_k. (P,) int32 and (P, n_words) uint32 -> (n_synapses,) int32."""
+    packed = np.ascontiguousarray(synapses, "<u4").view(np.uint8)
+    bits = np.unpackbits(packed, axis=-1, bitorder="little")
+    return np.asarray(ranks, np.int32) @ bits.astype(np.int32)
+
+
+def step_size(learning_rate: float, population: int) -> int:
+    """E, the step in units of 2**-32 of probability per unit of G."""
+    p = population
+    return math.floor(2**32 * learning_rate * math.sqrt(48 * p) / (2 * p * (p - 1)) + 0.5)
+
+
+def update_rho(rho, gradient, step: int, seed: int, generation: int) -> np.ndarray:
+    """ρ after one step. rho: (n_synapses,) uint16 or uint8; gradient: (n_synapses,) int32."""
+    product = np.int64(step) * np.asarray(gradient, np.int64)
+    low, high = BOUNDS[rho.dtype]
+    if planes_of(rho) == 16:
+        moved = rho + ((product + (1 << 15)) >> 16)
+    else:
+        synapse = np.arange(len(rho), dtype=np.uint32)
+        even, odd = threefry2x32((seed, generation), (synapse >> 1, ROUNDING_STREAM))
+        uniform = np.where(synapse & 1, odd, even).astype(np.int64) & 0xFFFFFF
+        moved = rho + ((product + uniform) >> 24)
+    return np.clip(moved, low, high).astype(rho.dtype)
