@@ -1,0 +1,17 @@
+"""The host's end of docs/LINK.md: a pure codec, the messages, one transport, and the `Device`."""
+
+from .codec import FrameReader, Packet, decode_frame, encode_frame
+from .device import Device, LinkStatistics
+from .messages import (
+    IMAGE_VERSION,
+    LINK_VERSION,
+    DeviceMode,
+    ErrorCode,
+    Hello,
+    MessageType,
+    PolicySource,
+    ResetCause,
+    Status,
+    StepReply,
+)
+from .transport import SerialTransport, Transport, open_transport

@@ -1,0 +1,292 @@
+"""A device at the other end of the line, as an object: docs/LINK.md sections 1, 3, 4 and 5."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import (
+    AbiMismatch,
+    BoardError,
+    DeviceRefused,
+    LinkError,
+    LinkTimeout,
+    NoDevice,
+    NotEcedge,
+    PolicyError,
+)
+from ..model import Policy
+from . import messages
+from .codec import FrameReader, Packet, encode_frame, frame_size
+from .messages import DeviceMode, Hello, MessageType, Status, StepReply
+from .transport import Transport
+
+BITS_PER_BYTE = 10  # 8N1
+DATA_HEADER = 4  # bytes before the data of UPLOAD_DATA's request and of PEEK's reply
+LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's can be larger
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a reply, in seconds, and how often to ask."""
+
+    deadline: float
+    tries: int
+
+
+#: docs/LINK.md section 5; the line's own time comes on top
+PATIENCE = {
+    MessageType.HELLO: Patience(3.0, 3),
+    MessageType.UPLOAD_COMMIT: Patience(10.0, 2),
+}
+USUAL_PATIENCE = Patience(1.0, 4)
+
+
+@dataclass
+class LinkStatistics:
+    """What the host counted since it connected."""
+
+    requests: int = 0
+    resends: int = 0
+    stray_replies: int = 0
+    bad_frames: int = 0
+
+
+class Device:
+    """A connected device; a context manager that stops it and closes the line.
+
+        with Device(open_transport("socket://127.0.0.1:5000")) as device:
+            device.upload(policy)
+            device.reset()
+            reply = device.step(raw)
+
+    trace: called with ("host" or "device", bytes) for all that goes over the line.
+    clock: seconds that only go up; `round_trip` holds those of the last request, resends included.
+    Every method raises LinkTimeout when the device stops answering and DeviceRefused when it
+    answers with an error code; after a restart of the device that is code SESSION.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        trace: Callable[[str, bytes], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.transport = transport
+        self.trace = trace
+        self.clock = clock
+        self.hello: Hello | None = None
+        self.round_trip = 0.0
+        self.statistics = LinkStatistics()
+        self._reader = FrameReader()
+        self._session = 0
+        self._sequence = 0
+        self._heard = 0
+
+    def __enter__(self) -> Device:
+        try:
+            if self.hello is None:
+                self.connect()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            if kind is None or not issubclass(kind, LinkError):
+                self.stop()
+        except LinkError:
+            pass  # the device falls to its safe action by itself
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def connect(self) -> Hello:
+        """Begins a session; again after a restart of either side.
+
+        Raises NoDevice when nothing answers, NotEcedge when something else does, AbiMismatch when
+        its versions are not ours.
+        """
+        self._session = random.SystemRandom().randint(1, 0xFFFF)
+        self._heard = 0
+        good_before = self._reader.good_frames
+        try:
+            return self._say_hello()
+        except LinkTimeout as error:
+            name = self.transport.name
+            if self._reader.good_frames > good_before:
+                raise LinkTimeout(
+                    f"An ecedge device answers on {name}, but not to this host.",
+                    "Close the other program that uses it, then connect again.",
+                ) from error
+            if self._heard:
+                raise NotEcedge(
+                    f"{self._heard} bytes came from {name}, but no frame of the ecedge link.",
+                    "Check the port and the baud rate, and that the board runs ecedge firmware.",
+                ) from error
+            raise NoDevice(
+                f"Nothing answers on {name}.",
+                "Check the port, the power and that the board was flashed.",
+            ) from error
+
+    def reset(self, digest: bool = True, silence_ms: int = 0) -> None:
+        """Begins an episode, with a running digest of the state if wanted.
+
+        The device makes itself safe after `silence_ms` (10 … 60000) without a request; 0 leaves it
+        to the device.
+        """
+        self.request(MessageType.RESET, messages.reset_request(digest, silence_ms))
+
+    def step(self, raw) -> StepReply:
+        """One control step. raw: (n_obs,) int16 counts."""
+        counts = np.asarray(raw)
+        if counts.shape != (self.hello.n_obs,) or counts.dtype != np.int16:
+            raise PolicyError(
+                f"The device's policy takes {self.hello.n_obs} int16 counts, "
+                f"not {counts.dtype} of shape {counts.shape}.",
+                "Encode observations with the policy's observation_map.encode().",
+            )
+        payload = self.request(MessageType.STEP, messages.step_request(counts))
+        return StepReply.unpack(payload, self.hello.n_act)
+
+    def upload(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> None:
+        """Puts a policy into the device's RAM and into use.
+
+        progress: called with (bytes received, bytes in all). Raises BoardError before a byte is
+        sent when the device has no room, DeviceRefused when it does not accept the image.
+        """
+        self._check_capacity(policy)
+        try:
+            self._send_image(policy.image, progress)
+            accepted = messages.unpack_committed(self.request(MessageType.UPLOAD_COMMIT))
+        except DeviceRefused as refusal:
+            if refusal.code != messages.ErrorCode.SESSION:
+                self._say_hello()  # the built-in policy is in use again
+            raise
+        self._say_hello()
+        if accepted != policy.hash or self.hello.policy_hash != policy.hash:
+            raise LinkError(
+                f"The device runs policy {self.hello.policy_hash}, not {policy.hash}.",
+                "Upload it again.",
+            )
+
+    def status(self) -> Status:
+        return Status.unpack(self.request(MessageType.STATUS))
+
+    def stop(self) -> DeviceMode:
+        """The safe action, and the end of the episode."""
+        return messages.unpack_mode(self.request(MessageType.STOP), "STOP")
+
+    def peek(self, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of the network's state in the order of the digest; all of it by default."""
+        end = self.hello.state_size if length is None else offset + length
+        most = self.hello.max_payload - DATA_HEADER
+        state = b""
+        while (at := offset + len(state)) < end:
+            size = min(most, end - at)
+            payload = self.request(MessageType.PEEK, messages.peek_request(at, size))
+            state += messages.unpack_peeked(payload, size)
+        return state
+
+    def request(self, kind: int, payload: bytes = b"") -> bytes:
+        """Sends one request until its reply comes; the reply's payload, status byte included.
+
+        The same frame goes again after each deadline, so the request takes effect once.
+        """
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        packet = Packet(kind, self._session, self._sequence, payload)
+        frame = encode_frame(packet)
+        patience = PATIENCE.get(kind, USUAL_PATIENCE)
+        wait = patience.deadline + self._line_time(len(frame))
+        self.statistics.requests += 1
+        begin = self.clock()
+        for attempt in range(patience.tries):
+            # A zero byte first: whatever stood half-sent on the line must not spoil this frame.
+            fresh = attempt == 0 and kind != MessageType.HELLO
+            self._send(frame if fresh else b"\0" + frame)
+            self.statistics.resends += attempt > 0
+            reply = self._await(packet, self.clock() + wait)
+            if reply is not None:
+                self.round_trip = self.clock() - begin
+                messages.check_status(reply.payload, kind)
+                return reply.payload
+        raise LinkTimeout(
+            f"{self.transport.name} did not answer {messages.MessageType(kind).name} "
+            f"in {patience.tries} tries of {wait:.1f} s.",
+            "Check the cable and the power, then connect again.",
+        )
+
+    def _say_hello(self) -> Hello:
+        payload = self.request(MessageType.HELLO, messages.hello_request())
+        theirs = Hello.versions(payload)
+        ours = (messages.LINK_VERSION, messages.IMAGE_VERSION)
+        if theirs != ours:
+            raise AbiMismatch(
+                f"The device speaks link version {theirs[0]} and image version {theirs[1]}; "
+                f"this ecedge speaks {ours[0]} and {ours[1]}.",
+                "Build and flash its firmware with this ecedge, or install the one it came from.",
+            )
+        self.hello = Hello.unpack(payload)
+        return self.hello
+
+    def _check_capacity(self, policy: Policy) -> None:
+        spec, hello = policy.spec, self.hello
+        needs = {
+            "bytes of policy image": (len(policy.image), hello.max_image),
+            "observations": (spec.n_obs, hello.max_obs),
+            "outputs": (spec.n_act, hello.max_act),
+            "neurons": (spec.n_neurons, hello.max_neurons),
+            "bytes in a STEP request": (2 * spec.n_obs, hello.max_payload),
+        }
+        lacking = [f"{n} {what} (it has {has})" for what, (n, has) in needs.items() if n > has]
+        if lacking:
+            raise BoardError(
+                f"The policy does not fit {hello.board}: it needs {', '.join(lacking)}.",
+                "Use a smaller network, or build the firmware with a larger capacity.",
+            )
+
+    def _send_image(self, image: bytes, progress: Callable[[int, int], None] | None) -> None:
+        self.request(MessageType.UPLOAD_BEGIN, messages.upload_begin_request(len(image)))
+        size = self.hello.max_payload - DATA_HEADER
+        for offset in range(0, len(image), size):
+            chunk = image[offset : offset + size]
+            payload = messages.upload_data_request(offset, chunk)
+            received = messages.unpack_received(self.request(MessageType.UPLOAD_DATA, payload))
+            if progress:
+                progress(received, len(image))
+
+    def _line_time(self, frame: int) -> float:
+        """Seconds that a request of `frame` bytes and its reply spend on the line."""
+        if not self.transport.baud:
+            return 0.0
+        most = max(LARGEST_REPLY, self.hello.max_payload) if self.hello else LARGEST_REPLY
+        return (frame + frame_size(most)) * BITS_PER_BYTE / self.transport.baud
+
+    def _send(self, data: bytes) -> None:
+        if self.trace:
+            self.trace("host", data)
+        self.transport.write(data)
+
+    def _await(self, request: Packet, deadline: float) -> Packet | None:
+        """The reply to `request`, or None at the deadline. Drops all that is not it."""
+        while (left := deadline - self.clock()) > 0:
+            data = self.transport.read(left)
+            if not data:
+                continue
+            self._heard += len(data)
+            if self.trace:
+                self.trace("device", data)
+            replies = self._reader.feed(data)
+            self.statistics.bad_frames = self._reader.bad_frames
+            matching = [packet for packet in replies if packet.answers(request)]
+            self.statistics.stray_replies += len(replies) - len(matching)
+            if matching:
+                return matching[0]
+        return None

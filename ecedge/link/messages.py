@@ -1,0 +1,406 @@
+"""What the payloads say: docs/LINK.md sections 2 to 4, and nowhere else in the host's code.
+
+Requests are functions that return payload bytes. Replies are frozen dataclasses with `pack` (used
+by devices made of Python) and `unpack`, both including the leading status byte.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from ..errors import DeviceRefused, LinkError
+from ..model import IMAGE_VERSION
+
+LINK_VERSION = 1
+HELLO_MAGIC = 0x45474345
+DEFAULT_SILENCE_MS = 1000
+MIN_MAX_PAYLOAD = 96
+
+
+class MessageType(IntEnum):
+    HELLO = 1
+    RESET = 2
+    STEP = 3
+    UPLOAD_BEGIN = 4
+    UPLOAD_DATA = 5
+    UPLOAD_COMMIT = 6
+    STATUS = 7
+    STOP = 8
+    PEEK = 9
+
+
+class ErrorCode(IntEnum):
+    TYPE = 1
+    LENGTH = 2
+    SESSION = 3
+    MODE = 4
+    CAPACITY = 5
+    IMAGE = 6
+    OFFSET = 7
+    GOLDEN = 8
+    ARGUMENT = 9
+
+
+class DeviceMode(IntEnum):
+    IDLE = 0
+    RUN = 1
+    SAFE = 2
+    FAULT = 3
+
+
+class ResetCause(IntEnum):
+    UNKNOWN = 0
+    POWER_ON = 1
+    PIN = 2
+    SOFTWARE = 3
+    WATCHDOG = 4
+    BROWN_OUT = 5
+
+
+class PolicySource(IntEnum):
+    NONE = 0
+    BUILT_IN = 1
+    RAM = 2
+
+
+def _known(kind: type[IntEnum], value: int):
+    """The enum member, or the bare number that a newer device may send."""
+    return kind(value) if value in kind._value2member_map_ else value
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Who answers: the reply to HELLO.
+
+    Sizes are bytes, `tick_hz` is the rate of every `ticks`; `policy_hash` is 16 hexadecimal digits
+    (zeros without a policy), `chip_id` 32.
+    """
+
+    mode: int
+    max_payload: int
+    firmware_version: tuple[int, int, int]
+    boot_count: int
+    reset_cause: int
+    policy_source: int
+    n_obs: int
+    n_act: int
+    n_neurons: int
+    policy_hash: str
+    tick_hz: int
+    max_image: int
+    max_obs: int
+    max_act: int
+    max_neurons: int
+    board: str
+    chip_id: str = "00" * 16
+    link_version: int = LINK_VERSION
+    image_version: int = IMAGE_VERSION
+
+    LAYOUT = struct.Struct("<BBHHHIIBBHHH8sIIHHHH16s16s")
+    VERSIONS = struct.Struct("<BBHH")
+
+    @property
+    def state_size(self) -> int:
+        """Bytes of the network's state, as PEEK reads it."""
+        return 2 * self.n_neurons + self.n_neurons // 8 + 2 * self.n_act
+
+    @classmethod
+    def versions(cls, payload: bytes) -> tuple[int, int]:
+        """(link version, image version): they keep their place in every version of the link."""
+        _require(payload, cls.VERSIONS.size, "HELLO", exact=False)
+        return cls.VERSIONS.unpack_from(payload)[2:]
+
+    def pack(self) -> bytes:
+        major, minor, patch = self.firmware_version
+        return self.LAYOUT.pack(
+            0,
+            self.mode,
+            self.link_version,
+            self.image_version,
+            self.max_payload,
+            major << 16 | minor << 8 | patch,
+            self.boot_count,
+            self.reset_cause,
+            self.policy_source,
+            self.n_obs,
+            self.n_act,
+            self.n_neurons,
+            bytes.fromhex(self.policy_hash),
+            self.tick_hz,
+            self.max_image,
+            self.max_obs,
+            self.max_act,
+            self.max_neurons,
+            0,
+            self.board.encode("ascii"),
+            bytes.fromhex(self.chip_id),
+        )
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Hello:
+        _require(payload, cls.LAYOUT.size, "HELLO")
+        (
+            _,
+            mode,
+            link_version,
+            image_version,
+            max_payload,
+            firmware,
+            boot_count,
+            reset_cause,
+            policy_source,
+            n_obs,
+            n_act,
+            n_neurons,
+            policy_hash,
+            tick_hz,
+            max_image,
+            max_obs,
+            max_act,
+            max_neurons,
+            _,
+            board,
+            chip_id,
+        ) = cls.LAYOUT.unpack(payload)
+        return cls(
+            _known(DeviceMode, mode),
+            max_payload,
+            (firmware >> 16, firmware >> 8 & 0xFF, firmware & 0xFF),
+            boot_count,
+            _known(ResetCause, reset_cause),
+            _known(PolicySource, policy_source),
+            n_obs,
+            n_act,
+            n_neurons,
+            policy_hash.hex(),
+            tick_hz,
+            max_image,
+            max_obs,
+            max_act,
+            max_neurons,
+            board.rstrip(b"\0").decode("ascii", "replace"),
+            chip_id.hex(),
+            link_version,
+            image_version,
+        )
+
+
+@dataclass(frozen=True)
+class StepReply:
+    """What a control step gave. output: (n_act,) int16, 2048 is 1.0; ticks at HELLO's tick_hz,
+    the network step alone; digest 0 when the episode keeps none."""
+
+    output: np.ndarray
+    spikes: int
+    ticks: int
+    digest: int
+    mode: int = DeviceMode.RUN
+
+    LAYOUT = struct.Struct("<BBHII")
+
+    def pack(self) -> bytes:
+        head = self.LAYOUT.pack(0, self.mode, self.spikes, self.ticks, self.digest)
+        return head + _counts(self.output)
+
+    @classmethod
+    def unpack(cls, payload: bytes, n_act: int) -> StepReply:
+        _require(payload, cls.LAYOUT.size + 2 * n_act, "STEP")
+        _, mode, spikes, ticks, digest = cls.LAYOUT.unpack_from(payload)
+        output = np.frombuffer(payload, "<i2", offset=cls.LAYOUT.size)
+        return cls(output, spikes, ticks, digest, _known(DeviceMode, mode))
+
+
+@dataclass(frozen=True)
+class Status:
+    """The device's counters since it started, and the outputs (n_act,) int16 on the plant now."""
+
+    mode: int
+    uptime_ms: int
+    good_frames: int
+    bad_frames: int
+    repeated_requests: int
+    silences: int
+    steps: int
+    min_ticks: int
+    max_ticks: int
+    sum_ticks: int
+    outputs: np.ndarray
+
+    LAYOUT = struct.Struct("<BBHIIIIIIIIIQ")
+
+    @property
+    def mean_ticks(self) -> float:
+        """Ticks of a mean step; 0 before the first."""
+        return self.sum_ticks / self.steps if self.steps else 0.0
+
+    def pack(self) -> bytes:
+        head = self.LAYOUT.pack(
+            0,
+            self.mode,
+            len(self.outputs),
+            self.uptime_ms,
+            self.good_frames,
+            self.bad_frames,
+            self.repeated_requests,
+            self.silences,
+            self.steps,
+            self.min_ticks,
+            self.max_ticks,
+            0,
+            self.sum_ticks,
+        )
+        return head + _counts(self.outputs)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Status:
+        _require(payload, cls.LAYOUT.size, "STATUS", exact=False)
+        _, mode, n_act, *counters, _, sum_ticks = cls.LAYOUT.unpack_from(payload)
+        _require(payload, cls.LAYOUT.size + 2 * n_act, "STATUS")
+        outputs = np.frombuffer(payload, "<i2", offset=cls.LAYOUT.size)
+        return cls(_known(DeviceMode, mode), *counters, sum_ticks, outputs)
+
+
+def hello_request() -> bytes:
+    return struct.pack("<IH", HELLO_MAGIC, LINK_VERSION)
+
+
+def reset_request(digest: bool, silence_ms: int) -> bytes:
+    return struct.pack("<B3xI", digest, silence_ms)
+
+
+def step_request(raw: np.ndarray) -> bytes:
+    """raw: (n_obs,) int16 counts."""
+    return _counts(raw)
+
+
+def upload_begin_request(size: int) -> bytes:
+    return struct.pack("<I", size)
+
+
+def upload_data_request(offset: int, data: bytes) -> bytes:
+    return struct.pack("<I", offset) + data
+
+
+def peek_request(offset: int, length: int) -> bytes:
+    return struct.pack("<HH", offset, length)
+
+
+def unpack_mode(payload: bytes, message: str) -> int:
+    """The mode in the replies to RESET, UPLOAD_BEGIN and STOP."""
+    _require(payload, 2, message)
+    return _known(DeviceMode, payload[1])
+
+
+def unpack_received(payload: bytes) -> int:
+    """UPLOAD_DATA's reply: the bytes that the device has now."""
+    _require(payload, 8, "UPLOAD_DATA")
+    return struct.unpack("<4xI", payload)[0]
+
+
+def unpack_committed(payload: bytes) -> str:
+    """UPLOAD_COMMIT's reply: the hash of the policy now in use."""
+    _require(payload, 12, "UPLOAD_COMMIT")
+    return payload[4:].hex()
+
+
+def unpack_peeked(payload: bytes, length: int) -> bytes:
+    _require(payload, 4 + length, "PEEK")
+    return payload[4:]
+
+
+def pack_refusal(code: int, detail: int = 0) -> bytes:
+    """The reply that refuses a request."""
+    return struct.pack("<BI", code, detail)
+
+
+def check_status(payload: bytes, request: int) -> None:
+    """Raises DeviceRefused when a reply's payload begins with an error code."""
+    name = _name(MessageType, request)
+    _require(payload, 1, name, exact=False)
+    code = payload[0]
+    if code:
+        detail = struct.unpack_from("<I", payload, 1)[0] if len(payload) >= 5 else 0
+        message, hint = _explain(code, detail, name)
+        raise DeviceRefused(message, hint, code)
+
+
+def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
+    """One sentence and a hint for an error code of docs/LINK.md section 2."""
+    match code:
+        case ErrorCode.TYPE:
+            return (
+                f"The device does not know the request {request}.",
+                "Its firmware is older than this ecedge: build and flash it again.",
+            )
+        case ErrorCode.LENGTH:
+            right = f"; {detail} bytes would be right" if detail else ""
+            return (
+                f"The device says that {request} has the wrong length{right}.",
+                "Check that the observation fits the policy that the device runs.",
+            )
+        case ErrorCode.SESSION if detail == 0:
+            return (
+                f"The device restarted: it no longer knows this session ({request}).",
+                "Connect again, and upload the policy again if it was in RAM.",
+            )
+        case ErrorCode.SESSION:
+            return (
+                f"Another host took the device over ({request}).",
+                "Close the other program, then connect again.",
+            )
+        case ErrorCode.MODE:
+            mode = _name(DeviceMode, detail)
+            hints = {
+                DeviceMode.FAULT: "Its policy failed the golden trace: upload a policy.",
+                DeviceMode.SAFE: "It heard nothing for too long: reset to begin an episode.",
+            }
+            return (
+                f"The device does not do {request} in mode {mode}.",
+                hints.get(detail, "Reset it to begin an episode."),
+            )
+        case ErrorCode.CAPACITY:
+            return (
+                f"The policy is larger than the device has room for: its limit is {detail}.",
+                "Use a smaller network, or build the firmware with a larger capacity.",
+            )
+        case ErrorCode.IMAGE:
+            return (
+                f"The device refuses the policy image ({request}, reason {detail}).",
+                "Upload it again; a device without any policy needs an upload first.",
+            )
+        case ErrorCode.OFFSET:
+            return (
+                f"The device expected the upload to go on at byte {detail}.",
+                "Begin the upload again.",
+            )
+        case ErrorCode.GOLDEN:
+            return (
+                f"The device computes this policy differently: golden CRC {detail:08x}.",
+                "Firmware and ecedge must be of one version: build and flash it again.",
+            )
+        case ErrorCode.ARGUMENT:
+            return (f"The device does not accept a value in {request}.", "See docs/LINK.md.")
+    return (
+        f"The device refused {request} with the unknown error {code} (detail {detail}).",
+        "Its firmware is newer than this ecedge: install the same version.",
+    )
+
+
+def _counts(values) -> bytes:
+    return np.ascontiguousarray(values, "<i2").tobytes()
+
+
+def _name(kind: type[IntEnum], value: int) -> str:
+    return getattr(_known(kind, value), "name", str(value))
+
+
+def _require(payload: bytes, size: int, message: str, exact: bool = True) -> None:
+    if len(payload) < size or (exact and len(payload) != size):
+        raise LinkError(
+            f"The reply to {message} has {len(payload)} bytes instead of {size}.",
+            "Firmware and ecedge must be of one version: build and flash it again.",
+        )

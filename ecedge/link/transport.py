@@ -1,0 +1,144 @@
+"""Bytes to and from a device: a serial port, a pseudo terminal, a TCP socket.
+
+The only module that imports pyserial, and only when a port is opened. A SerialException never
+leaves it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol
+
+from ..errors import LinkTimeout, NoDevice, ToolError
+
+WRITE_DEADLINE = 5.0  # seconds: a line that takes no bytes for so long is dead
+CHUNK = 4096
+DEFAULT_BAUD = 115200
+
+
+class Transport(Protocol):
+    """A stream of bytes with deadlines. `baud` is None where the line costs no time."""
+
+    name: str
+    baud: int | None
+
+    def read(self, timeout: float) -> bytes:
+        """The bytes that are there, after at most `timeout` seconds; b"" when none came."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SerialTransport:
+    """A port opened by pyserial. Raises LinkTimeout when the line breaks."""
+
+    def __init__(self, name: str, port, baud: int | None):
+        self.name = name
+        self.baud = baud
+        self._port = port
+
+    def read(self, timeout: float) -> bytes:
+        with _translated(self.name):
+            self._port.timeout = max(timeout, 0.0)
+            first = self._port.read(1)
+            if not first:
+                return b""
+            self._port.timeout = 0.0
+            return first + self._port.read(CHUNK)
+
+    def write(self, data: bytes) -> None:
+        with _translated(self.name):
+            self._port.write(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._port.close()
+
+
+def open_transport(port: str, baud: int | None = None) -> SerialTransport:
+    """Opens `socket://HOST:PORT`, `/dev/ttyACM0`, `COM3` or any other URL that pyserial knows.
+
+    `baud` is the line's speed in bits a second: serial ports default to 115200, sockets to a line
+    that costs no time. Raises NoDevice, with what to try, when the port cannot be opened.
+    """
+    try:
+        import serial
+    except ImportError as error:
+        raise ToolError("Talking to a device needs pyserial.", "pip install pyserial") from error
+
+    is_url = "://" in port
+    if baud is None and not is_url:
+        baud = DEFAULT_BAUD
+    try:
+        handle = serial.serial_for_url(
+            port,
+            baudrate=baud if baud and not is_url else DEFAULT_BAUD,
+            write_timeout=WRITE_DEADLINE,
+            exclusive=None if is_url else True,
+        )
+    except (OSError, ValueError) as error:  # SerialException is an OSError
+        raise NoDevice(f"Cannot open {port}: {_reason(error)}.", _open_hint(port, error)) from error
+    if not is_url:
+        _settle_terminal(handle)
+    elif hasattr(handle, "_socket"):
+        _send_at_once(handle._socket)
+    return SerialTransport(port, handle, baud)
+
+
+def _settle_terminal(handle) -> None:
+    """Makes a terminal answer quickly and leave the board alone, as far as its driver can.
+
+    Low latency lifts FTDI's 16 ms timer. Many boards reset on an edge of DTR or RTS. The kernel
+    raises both on open and drops them on close; without HUPCL it leaves them up, so that the next
+    open makes no edge.
+    """
+    with contextlib.suppress(Exception):  # pseudo terminals and some adapters have neither
+        handle.set_low_latency_mode(True)
+    with contextlib.suppress(Exception):
+        import termios
+
+        settings = termios.tcgetattr(handle.fileno())
+        settings[2] &= ~termios.HUPCL
+        termios.tcsetattr(handle.fileno(), termios.TCSANOW, settings)
+
+
+def _send_at_once(sock) -> None:
+    """A resend must not wait for the acknowledgement of what it repeats."""
+    import socket
+
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+@contextlib.contextmanager
+def _translated(name: str):
+    try:
+        yield
+    except OSError as error:
+        raise LinkTimeout(
+            f"The line to {name} broke: {_reason(error)}.",
+            "Check the cable and the power (or the emulator), then connect again.",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The cause in the system's own words, without pyserial's wrapping of them."""
+    text = getattr(error, "strerror", None) or str(error)
+    for known in ("Connection refused", "No such file or directory", "Permission denied"):
+        if known in text:
+            return known.lower()
+    if "exclusively lock" in text or "Device or resource busy" in text:
+        return "another program has it open"
+    return text.rstrip(".")
+
+
+def _open_hint(port: str, error: Exception) -> str:
+    text = str(error)
+    if "ermission denied" in text:
+        return "Join the group that owns it (often: sudo usermod -aG dialout $USER)."
+    if "exclusively lock" in text or "busy" in text:
+        return "Close the other program (a serial monitor?) and try again."
+    if port.startswith("socket://"):
+        return "Check that the device or emulator is running and listens on that port."
+    return "Check the cable and the name of the port."
