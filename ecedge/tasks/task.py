@@ -1,0 +1,80 @@
+"""What every task offers, whoever computes its plant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ..model import DISCRETE
+
+if TYPE_CHECKING:
+    import gymnasium
+
+#: observations (P, n_obs) float, rewards (P,) float64, terminated (P,) bool, truncated (P,) bool
+Transition = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class Batch(Protocol):
+    """P copies of one plant that step together, one episode each.
+
+    A member whose episode ended stays frozen: its observation and its flags keep their last values
+    and its reward is 0, so that the sum of all rewards is its return. All arrays that come out are
+    the caller's to keep.
+    """
+
+    population: int
+
+    def reset(self, seed: int | Sequence[int]) -> np.ndarray:
+        """Begins an episode of every member; returns observations (P, n_obs) float.
+
+        One seed starts all members alike (common random numbers), P seeds each its own. A seed's
+        start is that of ``gymnasium.make(id).reset(seed=seed)``.
+        """
+
+    def step(self, actions: np.ndarray) -> Transition:
+        """Actions as `ecedge.model.decode_action` gives them: (P, n_act) float32 within the task's
+        bounds, or (P,) int64 if they are discrete."""
+
+    def close(self) -> None:
+        """Gives up what the plants hold."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's facts, in the terms of a policy, and the ways to run it.
+
+    `low` and `high` are the bounds of continuous actions, n_act each; empty if actions are
+    DISCRETE. `max_episode_steps` is None where the task has no limit of its own; another horizon is
+    ``dataclasses.replace(task, max_episode_steps=300)``. `native`: a NumPy batch, no gymnasium.
+    """
+
+    id: str
+    n_obs: int
+    n_act: int
+    actions: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    max_episode_steps: int | None
+    native: bool
+    batch: Callable[[Task, int], Batch] = field(repr=False, compare=False)
+
+    @property
+    def discrete(self) -> bool:
+        return self.actions == DISCRETE
+
+    def make(self, population: int) -> Batch:
+        """A batch of `population` members, to be reset before its first step."""
+        return self.batch(self, population)
+
+    def make_single(self, **options) -> gymnasium.Env:
+        """One stock gymnasium environment, to evaluate on and to show to a device.
+
+        Its observations are flat and its actions are what `decode_action` gives. `options` go to
+        ``gymnasium.make``, for example ``render_mode="rgb_array"``.
+        """
+        from .vector import make_environment
+
+        return make_environment(self.id, max_episode_steps=self.max_episode_steps, **options)
