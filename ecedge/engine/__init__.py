@@ -1,0 +1,9 @@
+"""The compiled bodies of docs/MODEL.md: populations in SIMD, and the firmware's own core on the host.
+
+The only importer of the C library. Arrays go in and come out as NumPy; no C object leaves.
+"""
+
+from .batch import Batch, kernels
+from .core import CoreNetwork, sample_synapses, threefry2x32, update_rho
+
+__all__ = ["Batch", "CoreNetwork", "kernels", "sample_synapses", "threefry2x32", "update_rho"]

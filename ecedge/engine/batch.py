@@ -1,0 +1,135 @@
+"""A population of one network shape, stepped, sampled and weighed by SIMD kernels on threads."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from ..errors import ToolError
+from ..model import NetworkSpec, ObservationMap
+from ._library import c_spec, check, contiguous, ffi, lib, pointer
+
+
+def kernels() -> list[str]:
+    """The kernels that this machine can run, best first."""
+    names = []
+    while (name := lib.ec_batch_kernel_name(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return names
+
+
+class Batch:
+    """`population` networks of one spec, each with its own synapses and state.
+
+    The results do not depend on `kernel` (default: the best of `kernels()`) or `threads` (default:
+    one for each core that this process may use).
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        population: int,
+        threads: int | None = None,
+        kernel: str | None = None,
+    ):
+        self.spec = spec
+        self.population = population
+        if threads is None:
+            threads = len(os.sched_getaffinity(0))
+        name = kernel.encode() if kernel else ffi.NULL
+        batch = lib.ec_batch_create(c_spec(spec), population, threads, name)
+        if batch == ffi.NULL:
+            raise ToolError(
+                f"A batch of {population} networks on {threads} threads with kernel "
+                f"{kernel or 'best'} could not be made.",
+                f"Kernels of this machine: {', '.join(kernels())}; or memory is short.",
+            )
+        self._batch = ffi.gc(batch, lib.ec_batch_destroy)
+
+    @property
+    def kernel(self) -> str:
+        return ffi.string(lib.ec_batch_kernel(self._batch)).decode()
+
+    def set_map(self, observation_map: ObservationMap) -> None:
+        """The observation map of all members."""
+        entries = observation_map.to_bytes()
+        if observation_map.n_obs != self.spec.n_obs:
+            raise ValueError("the map has another number of channels")
+        check(lib.ec_batch_map(self._batch, ffi.from_buffer("ec_channel[]", entries)))
+
+    def load(self, member: int, synapses) -> None:
+        """Gives a member its synapses: (n_words,) uint32, plain."""
+        words = contiguous(np.ravel(synapses), np.uint32, (self.spec.n_words,))
+        check(lib.ec_batch_load(self._batch, member, pointer(words, "uint32_t[]")))
+
+    def store(self, member: int) -> np.ndarray:
+        """A member's synapses: (n_words,) uint32, plain."""
+        words = np.empty(self.spec.n_words, np.uint32)
+        check(lib.ec_batch_store(self._batch, member, pointer(words, "uint32_t[]")))
+        return words
+
+    def sample(self, rho, seed: int, generation: int, first: int = 0) -> None:
+        """Draws row k as member `first + k` of (seed, generation).
+
+        rho: (n_synapses,) uint16 or uint8.
+        """
+        if rho.shape != (self.spec.n_synapses,) or not rho.flags.c_contiguous:
+            raise ValueError(f"rho must be contiguous, of shape ({self.spec.n_synapses},)")
+        rho16 = pointer(rho, "uint16_t[]") if rho.dtype == np.uint16 else ffi.NULL
+        rho8 = pointer(rho, "uint8_t[]") if rho.dtype == np.uint8 else ffi.NULL
+        check(lib.ec_batch_sample(self._batch, rho16, rho8, seed, generation, first))
+
+    def gradient(self, ranks) -> np.ndarray:
+        """Σ w_k θ_k over all members: (population,) int32 that sum to 0 -> (n_synapses,) int32."""
+        ranks = contiguous(ranks, np.int32, (self.population,))
+        total = np.empty(self.spec.n_synapses, np.int32)
+        check(
+            lib.ec_batch_gradient(
+                self._batch, pointer(ranks, "int32_t[]"), pointer(total, "int32_t[]")
+            )
+        )
+        return total
+
+    def reset(self, which=None) -> None:
+        """Resets the members where `which` (population,) bool is set; None: all."""
+        check(lib.ec_batch_reset(self._batch, self._mask(which)[1]))
+
+    def step(self, raw, active=None, out: np.ndarray | None = None) -> np.ndarray:
+        """One control step of the members where `active` (population,) bool is set; None: all.
+
+        raw: (population, n_obs) int16 -> (population, n_act) int16. Rows of inactive members are
+        left as they are in `out`, or 0.
+        """
+        spec = self.spec
+        raw = contiguous(raw, np.int16, (self.population, spec.n_obs))
+        if out is None:
+            out = np.zeros((self.population, spec.n_act), np.int16)
+        mask, active = self._mask(active)
+        check(
+            lib.ec_batch_step(
+                self._batch, pointer(raw, "int16_t[]"), active, pointer(out, "int16_t[]")
+            )
+        )
+        return out
+
+    def state(self, member: int) -> bytes:
+        """A member's state in the order of the digest."""
+        spec = self.spec
+        state = ffi.new("uint8_t[]", 2 * spec.n_neurons + spec.n_neurons // 8 + 2 * spec.n_act)
+        check(lib.ec_batch_state(self._batch, member, state))
+        return bytes(ffi.buffer(state))
+
+    @property
+    def activity(self) -> float:
+        """Spikes a neuron and substep, over all steps so far."""
+        spikes, substeps = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        check(lib.ec_batch_activity(self._batch, spikes, substeps))
+        return spikes[0] / max(1, substeps[0])
+
+    def _mask(self, which):
+        """(array to keep alive, C pointer) of a mask, or NULL for all."""
+        if which is None:
+            return None, ffi.NULL
+        mask = contiguous(which, np.uint8, (self.population,))
+        return mask, pointer(mask, "uint8_t[]")

@@ -1,0 +1,97 @@
+"""The firmware's core, compiled for the host: the device's own code under a debugger's nose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import PolicyError
+from ..model import Policy
+from ._library import check, contiguous, ffi, lib, pointer
+
+
+class CoreNetwork:
+    """One network stepped by firmware/core, from the policy image that a device would get."""
+
+    def __init__(self, policy: Policy):
+        spec = policy.spec
+        self.policy = policy
+        # Words, because the core maps the image in place and wants it aligned.
+        self._image = ffi.new("uint32_t[]", len(policy.image) // 4)
+        ffi.memmove(self._image, policy.image, len(policy.image))
+        self._policy = ffi.new("ec_policy *")
+        error = lib.ec_policy_open(self._policy, self._image, len(policy.image))
+        if error:
+            raise PolicyError(f"The firmware's core refuses this policy image (error {error}).")
+        size = 6 * spec.n_neurons + 4 * spec.n_act + 4
+        self._memory = ffi.new("uint32_t[]", size // 4 + 1)
+        self._net = ffi.new("ec_net *")
+        check(lib.ec_net_init(self._net, self._policy, self._memory, size))
+
+    def reset(self) -> None:
+        lib.ec_net_reset(self._net)
+
+    def step(self, raw) -> np.ndarray:
+        """One control step. (n_obs,) int16 -> (n_act,) int16."""
+        spec = self.policy.spec
+        raw = contiguous(raw, np.int16, (spec.n_obs,))
+        lib.ec_net_step(self._net, pointer(raw, "int16_t[]"))
+        return np.frombuffer(ffi.buffer(self._net.output, 2 * spec.n_act), np.int16).copy()
+
+    def run(self, raw) -> np.ndarray:
+        """Many control steps. (T, n_obs) int16 -> (T, n_act) int16."""
+        return np.stack([self.step(row) for row in raw])
+
+    @property
+    def spike_count(self) -> int:
+        """Spikes in all substeps of the last control step."""
+        return self._net.spike_count
+
+    def digest(self, crc: int = 0) -> int:
+        """The running digest, run on over the state as it is now."""
+        return lib.ec_net_digest(self._net, crc)
+
+    def state(self) -> bytes:
+        """The state in the order of the digest."""
+        size = lib.ec_net_state_size(self._net)
+        state = ffi.new("uint8_t[]", size)
+        check(lib.ec_net_state_read(self._net, 0, state, size))
+        return bytes(ffi.buffer(state))
+
+    def golden_crc(self) -> int:
+        """What the golden trace comes out as. Resets the network."""
+        raw, crc = ffi.new("int16_t[]", self.policy.spec.n_obs), ffi.new("uint32_t *")
+        lib.ec_net_golden(self._net, raw, crc)
+        return crc[0]
+
+
+def threefry2x32(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]:
+    pair = lib.ec_random(*key, *counter)
+    return pair.x0, pair.x1
+
+
+def sample_synapses(rho, seed: int, generation: int, member: int) -> np.ndarray:
+    """As `ecedge.reference.sample_synapses`, word by word in C."""
+    rho = np.ascontiguousarray(rho)
+    if rho.dtype == np.uint16:
+        sample, ctype = lib.ec_sample_word16, "uint16_t[]"
+    else:
+        sample, ctype = lib.ec_sample_word8, "uint8_t[]"
+    first = pointer(rho, ctype)
+    words = [
+        sample(first + 32 * word, seed, generation, member, word) for word in range(len(rho) // 32)
+    ]
+    return np.array(words, np.uint32)
+
+
+def update_rho(rho, gradient, step: int, seed: int, generation: int) -> np.ndarray:
+    """As `ecedge.reference.update_rho`, in C."""
+    rho = rho.copy()
+    gradient = contiguous(gradient, np.int32, rho.shape)
+    total = pointer(gradient, "int32_t[]")
+    if rho.dtype == np.uint16:
+        lib.ec_update_rho16(pointer(rho, "uint16_t[]"), total, rho.size, step)
+    else:
+        lib.ec_update_rho8(
+            pointer(rho, "uint8_t[]"), total, rho.size, step, seed, generation, 0
+        )
+    return rho

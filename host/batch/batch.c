@@ -1,0 +1,411 @@
+#include "ec_batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel.h"
+#include "pool.h"
+
+struct ec_batch {
+    ec_layout layout;
+    const ec_kernel *kernel;
+    ec_pool *pool;
+    uint32_t population;
+    uint8_t *members;     /* population x layout.member_size */
+    uint64_t *excitatory; /* layout.excitatory */
+    ec_channel *map;      /* layout.map */
+    uint32_t *rho_planes; /* 16 x rho_stride */
+    uint32_t rho_stride;
+    uint32_t *scratch;    /* threads x 3 x rho_stride */
+    uint64_t *spikes;     /* population: since the batch was made */
+    uint64_t *steps;      /* population: control steps */
+};
+
+static const ec_kernel *const kernels[] = {
+#if defined(__x86_64__)
+    &ec_kernel_avx512,
+    &ec_kernel_avx2,
+#endif
+    &ec_kernel_baseline,
+};
+
+#define N_KERNELS (sizeof kernels / sizeof kernels[0])
+
+static const ec_kernel *supported_kernel(uint32_t index)
+{
+    for (size_t k = 0; k < N_KERNELS; k++) {
+        if (kernels[k]->supported() && index-- == 0)
+            return kernels[k];
+    }
+    return NULL;
+}
+
+const char *ec_batch_kernel_name(uint32_t index)
+{
+    const ec_kernel *kernel = supported_kernel(index);
+    return kernel ? kernel->name : NULL;
+}
+
+static const ec_kernel *choose_kernel(const char *name)
+{
+    const ec_kernel *kernel = NULL;
+    for (uint32_t k = 0; (kernel = supported_kernel(k)) != NULL; k++) {
+        if (!name || strcmp(kernel->name, name) == 0)
+            break;
+    }
+    return kernel;
+}
+
+static uint32_t round_up(uint32_t x, uint32_t to)
+{
+    return (x + to - 1) / to * to;
+}
+
+static ec_layout lay_out(const ec_spec *spec, uint32_t widest_row)
+{
+    ec_layout layout = {.spec = *spec, .row_bits = 128};
+    while (layout.row_bits < spec->n_neurons && layout.row_bits < widest_row)
+        layout.row_bits *= 2;
+    layout.lanes = round_up(spec->n_neurons, layout.row_bits);
+    layout.stride = layout.lanes / 32;
+    layout.n_rows = 2u * spec->n_obs + spec->n_neurons + spec->n_act;
+    layout.n_words = layout.n_rows * (spec->n_neurons / 32u);
+    layout.spikes_at = round_up(4 * layout.n_rows * layout.stride, EC_ALIGN);
+    layout.current_at = round_up(layout.spikes_at + layout.lanes / 8, EC_ALIGN);
+    layout.membrane_at = layout.current_at + round_up(layout.lanes, EC_ALIGN);
+    layout.drive_at = layout.membrane_at + round_up(layout.lanes, EC_ALIGN);
+    layout.output_at = layout.drive_at + round_up(layout.lanes, EC_ALIGN);
+    layout.member_size = round_up(layout.output_at + 2u * spec->n_act, EC_ALIGN);
+    return layout;
+}
+
+static void *allocate(size_t count, size_t size)
+{
+    size_t bytes = (count * size + EC_ALIGN - 1) / EC_ALIGN * EC_ALIGN;
+    void *memory = aligned_alloc(EC_ALIGN, bytes ? bytes : EC_ALIGN);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+static uint8_t *member_at(const ec_batch *batch, uint32_t member)
+{
+    return batch->members + (size_t)member * batch->layout.member_size;
+}
+
+ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t threads, const char *name)
+{
+    const ec_kernel *kernel = choose_kernel(name);
+    if (!kernel || ec_spec_check(spec) != 0 || population == 0)
+        return NULL;
+    ec_batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return NULL;
+    batch->kernel = kernel;
+    batch->layout = lay_out(spec, kernel->widest_row);
+    batch->population = population;
+    ec_layout *layout = &batch->layout;
+    batch->rho_stride = round_up(layout->n_words, EC_WEIGH_BLOCK / 32);
+    batch->pool = ec_pool_create(threads);
+    uint32_t workers = batch->pool ? ec_pool_threads(batch->pool) : 1;
+    batch->members = allocate(population, layout->member_size);
+    batch->excitatory = allocate(layout->stride / 2, sizeof *batch->excitatory);
+    batch->map = allocate(spec->n_obs, sizeof *batch->map);
+    batch->rho_planes = allocate(16, 4 * (size_t)batch->rho_stride);
+    batch->scratch = allocate(workers, 12 * (size_t)batch->rho_stride);
+    batch->spikes = allocate(population, sizeof *batch->spikes);
+    batch->steps = allocate(population, sizeof *batch->steps);
+    if (!batch->pool || !batch->members || !batch->excitatory || !batch->map || !batch->rho_planes ||
+        !batch->scratch || !batch->spikes || !batch->steps) {
+        ec_batch_destroy(batch);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < spec->n_exc; i++)
+        batch->excitatory[i / 64] |= (uint64_t)1 << i % 64;
+    layout->excitatory = batch->excitatory;
+    layout->map = batch->map;
+    ec_batch_reset(batch, NULL);
+    return batch;
+}
+
+void ec_batch_destroy(ec_batch *batch)
+{
+    if (!batch)
+        return;
+    ec_pool_destroy(batch->pool);
+    free(batch->members);
+    free(batch->excitatory);
+    free(batch->map);
+    free(batch->rho_planes);
+    free(batch->scratch);
+    free(batch->spikes);
+    free(batch->steps);
+    free(batch);
+}
+
+const char *ec_batch_kernel(const ec_batch *batch)
+{
+    return batch->kernel->name;
+}
+
+int ec_batch_map(ec_batch *batch, const ec_channel *map)
+{
+    for (uint32_t i = 0; i < batch->layout.spec.n_obs; i++) {
+        if (map[i].multiplier > 32767 || map[i].shift > 16)
+            return EC_ERR_FIELD;
+    }
+    memcpy(batch->map, map, batch->layout.spec.n_obs * sizeof *map);
+    return 0;
+}
+
+/* The first and last inhibitory row of the stack, which members hold complemented. */
+static bool row_complemented(const ec_layout *layout, uint32_t row)
+{
+    uint32_t first = 2u * layout->spec.n_obs;
+    return row >= first + layout->spec.n_exc && row < first + layout->spec.n_neurons;
+}
+
+static void place_synapses(const ec_layout *layout, uint8_t *member, const uint32_t *synapses)
+{
+    uint32_t words = layout->spec.n_neurons / 32u;
+    uint32_t *row = (uint32_t *)(void *)member;
+    for (uint32_t r = 0; r < layout->n_rows; r++, row += layout->stride, synapses += words) {
+        uint32_t flip = row_complemented(layout, r) ? 0xFFFFFFFFu : 0;
+        for (uint32_t w = 0; w < words; w++)
+            row[w] = synapses[w] ^ flip;
+    }
+}
+
+int ec_batch_load(ec_batch *batch, uint32_t member, const uint32_t *synapses)
+{
+    if (member >= batch->population)
+        return EC_ERR_ARGUMENT;
+    place_synapses(&batch->layout, member_at(batch, member), synapses);
+    return 0;
+}
+
+int ec_batch_store(const ec_batch *batch, uint32_t member, uint32_t *synapses)
+{
+    const ec_layout *layout = &batch->layout;
+    if (member >= batch->population)
+        return EC_ERR_ARGUMENT;
+    uint32_t words = layout->spec.n_neurons / 32u;
+    const uint32_t *row = (const void *)member_at(batch, member);
+    for (uint32_t r = 0; r < layout->n_rows; r++, row += layout->stride) {
+        uint32_t flip = row_complemented(layout, r) ? 0xFFFFFFFFu : 0;
+        for (uint32_t w = 0; w < words; w++)
+            *synapses++ = row[w] ^ flip;
+    }
+    return 0;
+}
+
+/* Sampling */
+
+typedef struct {
+    ec_batch *batch;
+    const uint16_t *rho16;
+    const uint8_t *rho8;
+    ec_rho_planes rho;
+    uint32_t seed, generation, first;
+} sampling;
+
+static void slice_rho(void *context, uint32_t first, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const sampling *job = context;
+    const ec_batch *batch = job->batch;
+    unsigned planes = job->rho.planes;
+    for (uint32_t w = first; w < end; w++) {
+        uint32_t sliced[16] = {0};
+        for (unsigned i = 0; i < 32; i++) {
+            uint32_t rho = job->rho16 ? job->rho16[32 * w + i] : job->rho8[32 * w + i];
+            for (unsigned p = 0; p < planes; p++)
+                sliced[p] |= ((rho >> (planes - 1 - p)) & 1u) << i;
+        }
+        for (unsigned p = 0; p < planes; p++)
+            batch->rho_planes[p * batch->rho_stride + w] = sliced[p];
+    }
+}
+
+static void sample_members(void *context, uint32_t first, uint32_t end, uint32_t worker)
+{
+    const sampling *job = context;
+    ec_batch *batch = job->batch;
+    uint32_t *synapses = batch->scratch + (size_t)worker * 3 * batch->rho_stride;
+    for (uint32_t k = first; k < end; k++) {
+        batch->kernel->sample(&job->rho, batch->layout.n_words, job->seed, job->generation,
+                              job->first + k, synapses, synapses + batch->rho_stride);
+        place_synapses(&batch->layout, member_at(batch, k), synapses);
+    }
+}
+
+int ec_batch_sample(ec_batch *batch, const uint16_t *rho16, const uint8_t *rho8, uint32_t seed,
+                    uint32_t generation, uint32_t first)
+{
+    if (!rho16 == !rho8 || (uint64_t)first + batch->population > 1u << 28)
+        return EC_ERR_ARGUMENT;
+    sampling job = {
+        .batch = batch,
+        .rho16 = rho16,
+        .rho8 = rho8,
+        .rho = {.plane = batch->rho_planes, .stride = batch->rho_stride, .planes = rho16 ? 16 : 8},
+        .seed = seed,
+        .generation = generation,
+        .first = first,
+    };
+    ec_pool_run(batch->pool, slice_rho, &job, batch->layout.n_words, 256);
+    ec_pool_run(batch->pool, sample_members, &job, batch->population, 1);
+    return 0;
+}
+
+/* Gradient */
+
+typedef struct {
+    const ec_batch *batch;
+    ec_weighted_members members;
+    int32_t *gradient;
+} weighing;
+
+static void weigh_blocks(void *context, uint32_t first, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const weighing *job = context;
+    const ec_layout *layout = &job->batch->layout;
+    uint32_t words = layout->spec.n_neurons / 32u;
+    for (uint32_t block = first; block < end; block++) {
+        int32_t sums[EC_WEIGH_BLOCK];
+        uint32_t offset = block * (EC_WEIGH_BLOCK / 32);
+        job->batch->kernel->weigh(&job->members, offset, sums);
+        for (uint32_t w = 0; w < EC_WEIGH_BLOCK / 32; w++) {
+            uint32_t row = (offset + w) / layout->stride, column = (offset + w) % layout->stride;
+            if (row >= layout->n_rows || column >= words)
+                continue;
+            /* The ranks sum to 0, so a complemented bit weighs minus what the plain one does. */
+            bool flip = row_complemented(layout, row);
+            int32_t *gradient = job->gradient + 32 * (row * words + column);
+            for (unsigned i = 0; i < 32; i++)
+                gradient[i] = flip ? -sums[32 * w + i] : sums[32 * w + i];
+        }
+    }
+}
+
+int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient)
+{
+    uint64_t magnitudes = 0;
+    int64_t sum = 0;
+    for (uint32_t k = 0; k < batch->population; k++) {
+        if (ranks[k] <= -(1 << EC_WEIGHT_BITS) || ranks[k] >= 1 << EC_WEIGHT_BITS)
+            return EC_ERR_ARGUMENT;
+        magnitudes += (uint64_t)labs(ranks[k]);
+        sum += ranks[k];
+    }
+    if (sum != 0 || magnitudes >= 1u << 27)
+        return EC_ERR_ARGUMENT;
+
+    weighing job = {.batch = batch, .gradient = gradient};
+    const uint32_t **lists = malloc(2 * EC_WEIGHT_BITS * batch->population * sizeof *lists);
+    if (!lists)
+        return EC_ERR_CAPACITY;
+    ec_weighted_members *members = &job.members;
+    for (members->planes = 1; magnitudes >> (members->planes - 1); members->planes++)
+        ;
+    for (uint32_t list = 0; list < 2 * EC_WEIGHT_BITS; list++)
+        members->rows[list / EC_WEIGHT_BITS][list % EC_WEIGHT_BITS] = lists + list * batch->population;
+    for (uint32_t k = 0; k < batch->population; k++) {
+        unsigned negative = ranks[k] < 0;
+        uint32_t magnitude = (uint32_t)(negative ? -ranks[k] : ranks[k]);
+        members->start -= negative ? (int32_t)magnitude : 0;
+        for (unsigned b = 0; b < EC_WEIGHT_BITS; b++) {
+            if (magnitude >> b & 1)
+                members->rows[negative][b][members->count[negative][b]++] =
+                    (const void *)member_at(batch, k);
+        }
+    }
+    /* Every list's bit leaves four planes above it. */
+    members->planes += 4;
+    uint32_t rows_words = batch->layout.n_rows * batch->layout.stride;
+    uint32_t blocks = round_up(rows_words, EC_WEIGH_BLOCK / 32) / (EC_WEIGH_BLOCK / 32);
+    ec_pool_run(batch->pool, weigh_blocks, &job, blocks, 4);
+    free(lists);
+    return 0;
+}
+
+/* Stepping */
+
+typedef struct {
+    ec_batch *batch;
+    const uint8_t *which;
+    const int16_t *raw;
+    int16_t *output;
+} stepping;
+
+static void reset_members(void *context, uint32_t first, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const stepping *job = context;
+    const ec_layout *layout = &job->batch->layout;
+    for (uint32_t k = first; k < end; k++) {
+        if (job->which && !job->which[k])
+            continue;
+        uint8_t *member = member_at(job->batch, k);
+        memset(member + layout->spikes_at, 0, layout->member_size - layout->spikes_at);
+        for (uint32_t i = 0; i < layout->spec.n_neurons; i++)
+            member[layout->membrane_at + i] = (uint8_t)(37u * i % 64u);
+    }
+}
+
+static void step_members(void *context, uint32_t first, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const stepping *job = context;
+    ec_batch *batch = job->batch;
+    const ec_layout *layout = &batch->layout;
+    for (uint32_t k = first; k < end; k++) {
+        if (job->which && !job->which[k])
+            continue;
+        uint8_t *member = member_at(batch, k);
+        batch->spikes[k] += batch->kernel->step(layout, member, job->raw + (size_t)k * layout->spec.n_obs);
+        batch->steps[k]++;
+        memcpy(job->output + (size_t)k * layout->spec.n_act, member + layout->output_at,
+               2u * layout->spec.n_act);
+    }
+}
+
+int ec_batch_reset(ec_batch *batch, const uint8_t *which)
+{
+    stepping job = {.batch = batch, .which = which};
+    ec_pool_run(batch->pool, reset_members, &job, batch->population, 64);
+    return 0;
+}
+
+int ec_batch_step(ec_batch *batch, const int16_t *raw, const uint8_t *active, int16_t *output)
+{
+    stepping job = {.batch = batch, .which = active, .raw = raw, .output = output};
+    ec_pool_run(batch->pool, step_members, &job, batch->population, 8);
+    return 0;
+}
+
+int ec_batch_state(const ec_batch *batch, uint32_t member, uint8_t *state)
+{
+    const ec_layout *layout = &batch->layout;
+    if (member >= batch->population)
+        return EC_ERR_ARGUMENT;
+    const uint8_t *m = member_at(batch, member);
+    uint32_t n = layout->spec.n_neurons;
+    memcpy(state, m + layout->current_at, n);
+    memcpy(state + n, m + layout->membrane_at, n);
+    memcpy(state + 2 * n, m + layout->spikes_at, n / 8);
+    memcpy(state + 2 * n + n / 8, m + layout->output_at, 2u * layout->spec.n_act);
+    return 0;
+}
+
+int ec_batch_activity(const ec_batch *batch, uint64_t *spikes, uint64_t *neuron_substeps)
+{
+    const ec_spec *spec = &batch->layout.spec;
+    *spikes = *neuron_substeps = 0;
+    for (uint32_t k = 0; k < batch->population; k++) {
+        *spikes += batch->spikes[k];
+        *neuron_substeps += batch->steps[k] * spec->substeps * spec->n_neurons;
+    }
+    return 0;
+}
