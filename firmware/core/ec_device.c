@@ -1,0 +1,440 @@
+#include "ec_device.h"
+
+/* Every handler below reads a request's payload and writes its reply's. It returns the reply's
+ * length. */
+
+static void clear(uint8_t *bytes, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        bytes[i] = 0;
+}
+
+static void copy(uint8_t *to, const uint8_t *from, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        to[i] = from[i];
+}
+
+static void put_outputs(uint8_t *p, const int16_t *outputs, unsigned n)
+{
+    for (unsigned a = 0; a < n; a++)
+        ec_put16(p + 2 * a, (uint16_t)outputs[a]);
+}
+
+static uint32_t accept(uint8_t *reply, uint32_t length)
+{
+    clear(reply, length);
+    return length;
+}
+
+static uint32_t accept_mode(const ec_device *device, uint8_t *reply, uint32_t length)
+{
+    clear(reply, length);
+    reply[1] = device->mode;
+    return length;
+}
+
+static uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
+{
+    reply[0] = code;
+    ec_put32(reply + 1, detail);
+    return 5;
+}
+
+static unsigned outputs_of(const ec_device *device)
+{
+    return device->policy ? device->policy->spec.n_act : 0u;
+}
+
+/* ---- modes and policies ---- */
+
+/* Every mode begins with the safe action; in RUN the first step ends it. */
+static void enter(ec_device *device, uint8_t mode)
+{
+    const ec_device_config *config = device->config;
+    unsigned n = outputs_of(device);
+    device->mode = mode;
+    for (unsigned a = 0; a < n; a++)
+        config->outputs[a] = 0;
+    config->rig.safe(config->rig.context, config->outputs, n);
+}
+
+/* To where the device waits for an episode: FAULT if all it has is a built-in policy that is wrong. */
+static void enter_rest(ec_device *device)
+{
+    enter(device, device->policy || device->config->builtin_size == 0 ? EC_MODE_IDLE : EC_MODE_FAULT);
+}
+
+/* The limit that the network exceeds, or 0. */
+static uint32_t exceeded_limit(const ec_device_config *config, const ec_spec *spec)
+{
+    if (spec->n_obs > config->max_obs)
+        return config->max_obs;
+    if (spec->n_act > config->max_act)
+        return config->max_act;
+    if (spec->n_neurons > config->max_neurons)
+        return config->max_neurons;
+    return 0;
+}
+
+/* Lays the network out and runs its golden trace: EC_OK, or the refusal and its detail. */
+static uint8_t prove(ec_device *device, const ec_policy *policy, uint32_t *detail)
+{
+    const ec_device_config *config = device->config;
+    *detail = exceeded_limit(config, &policy->spec);
+    if (*detail != 0 ||
+        ec_net_init(&device->net, policy, config->net_memory, config->net_memory_size) != 0)
+        return EC_REFUSED_CAPACITY;
+    return ec_net_golden(&device->net, config->raw, detail) == 0 ? EC_OK : EC_REFUSED_GOLDEN;
+}
+
+static void use(ec_device *device, const ec_policy *policy)
+{
+    device->policy = policy;
+    device->statistics = (ec_step_statistics){0};
+    enter_rest(device);
+}
+
+static void use_builtin(ec_device *device)
+{
+    const ec_device_config *config = device->config;
+    if (device->builtin_good)
+        (void)ec_net_init(&device->net, &device->builtin, config->net_memory, config->net_memory_size);
+    use(device, device->builtin_good ? &device->builtin : NULL);
+}
+
+static uint8_t policy_source(const ec_device *device)
+{
+    if (!device->policy)
+        return EC_SOURCE_NONE;
+    return device->policy == &device->builtin ? EC_SOURCE_BUILTIN : EC_SOURCE_RAM;
+}
+
+/* ---- messages ---- */
+
+static uint32_t hello(const ec_device *device, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    uint32_t length = accept_mode(device, reply, 80);
+    ec_put16(reply + 2, EC_LINK_VERSION);
+    ec_put16(reply + 4, EC_IMAGE_VERSION);
+    ec_put16(reply + 6, config->max_payload);
+    ec_put32(reply + 8, config->firmware_version);
+    ec_put32(reply + 12, config->boot_count);
+    reply[16] = config->reset_cause;
+    reply[17] = policy_source(device);
+    if (device->policy) {
+        ec_put16(reply + 18, device->policy->spec.n_obs);
+        ec_put16(reply + 20, device->policy->spec.n_act);
+        ec_put16(reply + 22, device->policy->spec.n_neurons);
+        copy(reply + 24, device->policy->hash, EC_HASH_SIZE);
+    }
+    ec_put32(reply + 32, config->tick_hz);
+    ec_put32(reply + 36, config->policy_ram_size);
+    ec_put16(reply + 40, config->max_obs);
+    ec_put16(reply + 42, config->max_act);
+    ec_put16(reply + 44, config->max_neurons);
+    for (unsigned i = 0; i < EC_BOARD_NAME_SIZE && config->board[i]; i++)
+        reply[48 + i] = (uint8_t)config->board[i];
+    copy(reply + 64, config->chip_id, EC_CHIP_ID_SIZE);
+    return length;
+}
+
+static uint32_t reset(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    if (length != 8)
+        return refuse(reply, EC_REFUSED_LENGTH, 8);
+    uint32_t flags = ec_get32(request);
+    uint32_t silence_ms = ec_get32(request + 4);
+    if (silence_ms == 0)
+        silence_ms = EC_SILENCE_MS;
+    if (flags > 1 || silence_ms < EC_SILENCE_MS_LEAST || silence_ms > EC_SILENCE_MS_MOST)
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+    if (device->mode == EC_MODE_FAULT)
+        return refuse(reply, EC_REFUSED_MODE, EC_MODE_FAULT);
+    if (!device->policy)
+        return refuse(reply, EC_REFUSED_IMAGE, 0);
+
+    ec_net_reset(&device->net);
+    device->digesting = flags == 1;
+    device->digest = 0;
+    device->silence_ms = silence_ms;
+    enter(device, EC_MODE_RUN);
+    return accept_mode(device, reply, 2);
+}
+
+static void count_step(ec_step_statistics *statistics, uint32_t ticks)
+{
+    if (statistics->steps == 0 || ticks < statistics->least_ticks)
+        statistics->least_ticks = ticks;
+    if (ticks > statistics->most_ticks)
+        statistics->most_ticks = ticks;
+    statistics->sum_ticks += ticks;
+    statistics->steps++;
+}
+
+static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    ec_net *net = &device->net;
+    if (device->mode != EC_MODE_RUN)
+        return refuse(reply, EC_REFUSED_MODE, device->mode);
+    unsigned n_obs = device->policy->spec.n_obs;
+    unsigned n_act = device->policy->spec.n_act;
+    if (length != 2 * n_obs)
+        return refuse(reply, EC_REFUSED_LENGTH, 2 * n_obs);
+    for (unsigned i = 0; i < n_obs; i++)
+        config->raw[i] = (int16_t)ec_signed16(ec_get16(request + 2 * i));
+
+    uint32_t start = config->ticks();
+    ec_net_step(net, config->raw);
+    uint32_t ticks = config->ticks() - start;
+
+    /* The plant first: the rest may wait. */
+    for (unsigned a = 0; a < n_act; a++)
+        config->outputs[a] = net->output[a];
+    config->rig.apply(config->rig.context, config->outputs, n_act);
+
+    count_step(&device->statistics, ticks);
+    if (device->digesting)
+        device->digest = ec_net_digest(net, device->digest);
+    length = accept_mode(device, reply, 12 + 2 * n_act);
+    ec_put16(reply + 2, (uint16_t)(net->spike_count < 65535 ? net->spike_count : 65535));
+    ec_put32(reply + 4, ticks);
+    ec_put32(reply + 8, device->digest);
+    put_outputs(reply + 12, net->output, n_act);
+    return length;
+}
+
+static uint32_t upload_begin(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    if (length != 4)
+        return refuse(reply, EC_REFUSED_LENGTH, 4);
+    uint32_t size = ec_get32(request);
+    if (size > device->config->policy_ram_size)
+        return refuse(reply, EC_REFUSED_CAPACITY, device->config->policy_ram_size);
+    use_builtin(device);
+    device->upload_size = size;
+    device->upload_received = 0;
+    return accept_mode(device, reply, 2);
+}
+
+static uint32_t upload_data(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    if (length < 4)
+        return refuse(reply, EC_REFUSED_LENGTH, 0);
+    uint32_t received = device->upload_received;
+    if (ec_get32(request) != received)
+        return refuse(reply, EC_REFUSED_OFFSET, received);
+    length -= 4;
+    if (length > device->upload_size - received)
+        return refuse(reply, EC_REFUSED_LENGTH, 4 + device->upload_size - received);
+    enter_rest(device);
+    copy((uint8_t *)device->config->policy_ram + received, request + 4, length);
+    device->upload_received += length;
+    length = accept(reply, 8);
+    ec_put32(reply + 4, device->upload_received);
+    return length;
+}
+
+static uint32_t upload_commit(ec_device *device, uint32_t length, uint8_t *reply)
+{
+    if (length != 0)
+        return refuse(reply, EC_REFUSED_LENGTH, 0);
+    enter_rest(device);
+    uint32_t received = device->upload_received;
+    device->upload_size = 0;
+    device->upload_received = 0;
+    /* Nothing received is refused as too short: the policy in RAM may be in use then, and stays. */
+    int error = ec_policy_open(&device->uploaded, device->config->policy_ram, received);
+    if (error != 0)
+        return refuse(reply, EC_REFUSED_IMAGE, (uint32_t)-error);
+    uint32_t detail;
+    uint8_t refusal = prove(device, &device->uploaded, &detail);
+    if (refusal != EC_OK) {
+        use_builtin(device);
+        return refuse(reply, refusal, detail);
+    }
+    use(device, &device->uploaded);
+    length = accept_mode(device, reply, 12);
+    copy(reply + 4, device->policy->hash, EC_HASH_SIZE);
+    return length;
+}
+
+static uint32_t status(const ec_device *device, uint32_t length, uint8_t *reply)
+{
+    if (length != 0)
+        return refuse(reply, EC_REFUSED_LENGTH, 0);
+    const ec_step_statistics *statistics = &device->statistics;
+    unsigned n_act = outputs_of(device);
+    length = accept_mode(device, reply, 48 + 2 * n_act);
+    ec_put16(reply + 2, (uint16_t)n_act);
+    ec_put32(reply + 4, device->now_ms);
+    ec_put32(reply + 8, device->receiver.good);
+    ec_put32(reply + 12, device->receiver.bad);
+    ec_put32(reply + 16, device->repeats);
+    ec_put32(reply + 20, device->silences);
+    ec_put32(reply + 24, statistics->steps);
+    ec_put32(reply + 28, statistics->least_ticks);
+    ec_put32(reply + 32, statistics->most_ticks);
+    ec_put32(reply + 40, (uint32_t)statistics->sum_ticks);
+    ec_put32(reply + 44, (uint32_t)(statistics->sum_ticks >> 32));
+    put_outputs(reply + 48, device->config->outputs, n_act);
+    return length;
+}
+
+static uint32_t stop(ec_device *device, uint32_t length, uint8_t *reply)
+{
+    if (length != 0)
+        return refuse(reply, EC_REFUSED_LENGTH, 0);
+    enter_rest(device);
+    return accept_mode(device, reply, 2);
+}
+
+static uint32_t peek(const ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    if (length != 4)
+        return refuse(reply, EC_REFUSED_LENGTH, 4);
+    uint32_t offset = ec_get16(request);
+    uint32_t count = ec_get16(request + 2);
+    if (!device->policy || count > device->config->max_payload - 4u ||
+        ec_net_state_read(&device->net, offset, reply + 4, count) != 0)
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+    clear(reply, 4);
+    return 4 + count;
+}
+
+static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply)
+{
+    const uint8_t *request = packet + EC_PACKET_HEADER;
+    switch (packet[0]) {
+    case EC_HELLO:
+        return hello(device, reply);
+    case EC_RESET:
+        return reset(device, request, length, reply);
+    case EC_STEP:
+        return step(device, request, length, reply);
+    case EC_UPLOAD_BEGIN:
+        return upload_begin(device, request, length, reply);
+    case EC_UPLOAD_DATA:
+        return upload_data(device, request, length, reply);
+    case EC_UPLOAD_COMMIT:
+        return upload_commit(device, length, reply);
+    case EC_STATUS:
+        return status(device, length, reply);
+    case EC_STOP:
+        return stop(device, length, reply);
+    case EC_PEEK:
+        return peek(device, request, length, reply);
+    default:
+        return refuse(reply, EC_REFUSED_TYPE, packet[0]);
+    }
+}
+
+/* ---- the line ---- */
+
+static void put_reply_header(uint8_t *reply, const uint8_t *request)
+{
+    copy(reply, request, EC_PACKET_HEADER);
+    reply[0] |= EC_PACKET_REPLY;
+}
+
+/* Refuses a request from outside the session. It changes nothing, the kept reply included. */
+static uint32_t send_stray(ec_device *device, uint8_t code, uint32_t detail)
+{
+    uint8_t packet[EC_PACKET_SIZE(5u)];
+    put_reply_header(packet, device->config->request);
+    uint32_t length = refuse(packet + EC_PACKET_HEADER, code, detail);
+    device->reply = device->stray;
+    return ec_frame_encode(device->stray, packet, EC_PACKET_HEADER + length);
+}
+
+static uint32_t send_kept(ec_device *device)
+{
+    device->heard = true;
+    device->reply = device->config->reply;
+    return device->reply_size;
+}
+
+static uint32_t send_result(ec_device *device, uint32_t length)
+{
+    const ec_device_config *config = device->config;
+    uint32_t most = EC_PACKET_SIZE(EC_REPLY_PAYLOAD(config->max_payload, config->max_act));
+    uint8_t *packet = config->reply + EC_FRAME_LEAD(most);
+    put_reply_header(packet, config->request);
+    length = carry_out(device, config->request, length, packet + EC_PACKET_HEADER);
+    device->reply_size = ec_frame_encode(config->reply, packet, EC_PACKET_HEADER + length);
+    return send_kept(device);
+}
+
+uint32_t ec_device_receive(ec_device *device, uint8_t byte)
+{
+    uint32_t size = ec_frame_receive(&device->receiver, byte);
+    if (size == 0)
+        return 0;
+    const uint8_t *packet = device->config->request;
+    uint32_t length = size - EC_PACKET_HEADER;
+    uint16_t session = ec_get16(packet + 2);
+    uint16_t sequence = ec_get16(packet + 4);
+
+    if (packet[0] == EC_HELLO) {
+        if (length != 6)
+            return send_stray(device, EC_REFUSED_LENGTH, 6);
+        if (ec_get32(packet + EC_PACKET_HEADER) != EC_LINK_MAGIC || session == 0)
+            return send_stray(device, EC_REFUSED_ARGUMENT, 0);
+        device->session = session;
+    } else if (device->session == 0 || session != device->session) {
+        return send_stray(device, EC_REFUSED_SESSION, device->session);
+    } else if (sequence == device->sequence) {
+        device->repeats++;
+        return send_kept(device);
+    }
+    device->sequence = sequence;
+    return send_result(device, length);
+}
+
+void ec_device_poll(ec_device *device, uint32_t now_ms)
+{
+    device->now_ms = now_ms;
+    if (device->heard) {
+        device->heard = false;
+        device->heard_ms = now_ms;
+    }
+    if (device->mode == EC_MODE_RUN && now_ms - device->heard_ms > device->silence_ms) {
+        device->silences++;
+        enter(device, EC_MODE_SAFE);
+    }
+}
+
+static bool is_aligned(const void *p)
+{
+    return p && ((uintptr_t)p & 3u) == 0;
+}
+
+static bool is_possible(const ec_device_config *config)
+{
+    return config->board && config->chip_id && config->raw && config->outputs && config->request &&
+           config->reply && config->ticks && config->rig.apply && config->rig.safe &&
+           config->max_obs >= 1 && config->max_act >= 1 && config->max_neurons >= 1 &&
+           config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&
+           config->net_memory_size >= EC_NET_MEMORY(config->max_neurons, config->max_act) &&
+           is_aligned(config->net_memory) &&
+           (config->builtin_size == 0 || is_aligned(config->builtin)) &&
+           (config->policy_ram_size == 0 || is_aligned(config->policy_ram));
+}
+
+int ec_device_init(ec_device *device, const ec_device_config *config)
+{
+    if (!device || !config || !is_possible(config))
+        return EC_ERR_ARGUMENT;
+    *device = (ec_device){.config = config};
+    ec_frame_receiver_init(&device->receiver, config->request, EC_REQUEST_SIZE(config->max_payload));
+    enter_rest(device); /* safe before the golden trace takes its time */
+    uint32_t detail;
+    device->builtin_good =
+        config->builtin_size > 0 &&
+        ec_policy_open(&device->builtin, config->builtin, config->builtin_size) == 0 &&
+        prove(device, &device->builtin, &detail) == EC_OK;
+    use_builtin(device);
+    return 0;
+}

@@ -1,0 +1,169 @@
+/* The device: docs/LINK.md as a state machine. Bytes in, bytes out.
+ *
+ *     static ec_device device;
+ *     ec_device_init(&device, &config);
+ *     for (;;) {
+ *         ec_device_poll(&device, milliseconds());
+ *         for each byte that came:
+ *             if ((size = ec_device_receive(&device, byte)) > 0)
+ *                 send device.reply, size bytes
+ *     }
+ */
+#ifndef EC_DEVICE_H
+#define EC_DEVICE_H
+
+#include "ec_frame.h"
+#include "ec_net.h"
+
+#define EC_LINK_VERSION      1
+#define EC_LINK_MAGIC        0x45474345
+#define EC_MIN_PAYLOAD       96u
+#define EC_BOARD_NAME_SIZE   16
+#define EC_CHIP_ID_SIZE      16
+#define EC_SILENCE_MS        1000u /* where the host leaves it to the device */
+#define EC_SILENCE_MS_LEAST  10u
+#define EC_SILENCE_MS_MOST   60000u
+
+enum { EC_MODE_IDLE, EC_MODE_RUN, EC_MODE_SAFE, EC_MODE_FAULT };
+
+enum {
+    EC_HELLO = 1,
+    EC_RESET,
+    EC_STEP,
+    EC_UPLOAD_BEGIN,
+    EC_UPLOAD_DATA,
+    EC_UPLOAD_COMMIT,
+    EC_STATUS,
+    EC_STOP,
+    EC_PEEK
+};
+
+enum {
+    EC_OK,
+    EC_REFUSED_TYPE,
+    EC_REFUSED_LENGTH,
+    EC_REFUSED_SESSION,
+    EC_REFUSED_MODE,
+    EC_REFUSED_CAPACITY,
+    EC_REFUSED_IMAGE,
+    EC_REFUSED_OFFSET,
+    EC_REFUSED_GOLDEN,
+    EC_REFUSED_ARGUMENT
+};
+
+enum {
+    EC_CAUSE_UNKNOWN,
+    EC_CAUSE_POWER_ON,
+    EC_CAUSE_RESET_PIN,
+    EC_CAUSE_SOFTWARE,
+    EC_CAUSE_WATCHDOG,
+    EC_CAUSE_BROWN_OUT
+};
+
+enum { EC_SOURCE_NONE, EC_SOURCE_BUILTIN, EC_SOURCE_RAM };
+
+/* Bytes of the request and of the reply buffer. */
+#define EC_MAX(a, b)                         ((a) > (b) ? (a) : (b))
+#define EC_REPLY_PAYLOAD(max_payload, max_act) EC_MAX((max_payload), 48u + 2u * (max_act))
+#define EC_REQUEST_SIZE(max_payload)         EC_PACKET_SIZE(max_payload)
+#define EC_REPLY_SIZE(max_payload, max_act) \
+    EC_FRAME_SIZE(EC_PACKET_SIZE(EC_REPLY_PAYLOAD(max_payload, max_act)))
+
+/* The plant's side: what the device does to motors, heaters, LEDs. Outputs are as docs/MODEL.md has
+ * them, 2048 for 1.0, not clamped. A hook clamps to what its plant bears, and leaves in `outputs`
+ * what it applied: STATUS tells that. It returns soon: a step's reply waits for it. */
+typedef struct {
+    /* Applies the outputs of a control step; n is the policy's n_act. */
+    void (*apply)(void *context, int16_t *outputs, unsigned n);
+    /* Brings the whole plant to safety. The outputs are all zero at the call. n is 0 without a
+     * policy. Called at power on, at the beginning and the end of an episode, when the host falls
+     * silent, and again while it is safe. */
+    void (*safe)(void *context, int16_t *outputs, unsigned n);
+    void *context;
+} ec_rig;
+
+/* What a device is and has. It, and all that it points to, outlives the device. */
+typedef struct {
+    const char *board;         /* its name, ended by a zero; the first 16 characters are told */
+    const uint8_t *chip_id;    /* EC_CHIP_ID_SIZE bytes, zeros where the part has none */
+    uint32_t firmware_version; /* major << 16 | minor << 8 | patch */
+    uint32_t boot_count;       /* 0 where the board can't keep one */
+    uint8_t reset_cause;       /* EC_CAUSE_... */
+
+    const void *builtin;   /* policy image, 4-byte aligned */
+    uint32_t builtin_size; /* bytes; 0: none */
+
+    uint16_t max_payload; /* of a request, bytes; EC_MIN_PAYLOAD or more, 2 max_obs or more */
+    uint16_t max_obs;     /* the largest network that is accepted: each 1 or more */
+    uint16_t max_act;
+    uint16_t max_neurons;
+
+    void *policy_ram; /* for an uploaded image, 4-byte aligned */
+    uint32_t policy_ram_size;
+    void *net_memory; /* 4-byte aligned */
+    uint32_t net_memory_size; /* EC_NET_MEMORY(max_neurons, max_act) or more */
+    int16_t *raw;             /* max_obs */
+    int16_t *outputs;         /* max_act: what is applied to the plant */
+    uint8_t *request;         /* EC_REQUEST_SIZE(max_payload) */
+    uint8_t *reply;           /* EC_REPLY_SIZE(max_payload, max_act) */
+
+    uint32_t (*ticks)(void); /* free-running, wraps at 2^32 */
+    uint32_t tick_hz;
+    ec_rig rig;
+} ec_device_config;
+
+/* Steps since the policy came into use, and what each took. */
+typedef struct {
+    uint32_t steps;
+    uint32_t least_ticks;
+    uint32_t most_ticks;
+    uint64_t sum_ticks;
+} ec_step_statistics;
+
+/* The caller reads `reply`; all else is the device's own. It must stay where it was initialised. */
+typedef struct {
+    const uint8_t *reply; /* the frame to send, where ec_device_receive returned its size */
+
+    const ec_device_config *config;
+    ec_frame_receiver receiver;
+    ec_policy builtin;       /* valid where builtin_good */
+    ec_policy uploaded;      /* valid while in use */
+    const ec_policy *policy; /* in use: one of these two, or null */
+    ec_net net;              /* valid where policy is not null */
+    uint8_t mode;
+    bool builtin_good;
+
+    uint16_t session;    /* 0: none yet */
+    uint16_t sequence;   /* of the request that was carried out last */
+    uint32_t reply_size; /* of its reply, which config->reply keeps */
+    uint8_t stray[EC_FRAME_SIZE(EC_PACKET_SIZE(5u))]; /* the reply to who is not in session */
+
+    uint32_t now_ms;
+    uint32_t heard_ms; /* when the host was last heard of */
+    uint32_t silence_ms;
+    bool heard; /* since the last poll */
+
+    bool digesting;
+    uint32_t digest;
+    uint32_t upload_size;     /* 0: no upload begun */
+    uint32_t upload_received; /* bytes */
+
+    uint32_t repeats;
+    uint32_t silences;
+    ec_step_statistics statistics;
+} ec_device;
+
+/* Applies the safe action, opens the built-in policy and runs its golden trace: IDLE or FAULT. Takes
+ * as long as the trace. 0, or EC_ERR_ARGUMENT for a config that can't be. */
+int ec_device_init(ec_device *device, const ec_device_config *config);
+
+/* Tells the time: milliseconds since power on, wrapping at 2^32. Enters SAFE when the host was silent
+ * for too long. Call it often: silence is measured from one call to another. */
+void ec_device_poll(ec_device *device, uint32_t now_ms);
+
+/* Takes one byte from the line. The result is 0, or the size of the frame at device->reply, to be
+ * sent before the next call. Carries the request out: a byte may take a control step, the last one
+ * of UPLOAD_COMMIT a golden trace. */
+uint32_t ec_device_receive(ec_device *device, uint8_t byte);
+
+#endif
