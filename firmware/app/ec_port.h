@@ -1,0 +1,43 @@
+/* The platform, as the application needs it. A port implements these few functions for one family
+ * of chips, or for the host, and nothing else: no framing, no network, no retry.
+ *
+ * Everything is called from the main loop only. A port may include ec_config.h, board.h and
+ * ec_device.h (for EC_CAUSE_...).
+ */
+#ifndef EC_PORT_H
+#define EC_PORT_H
+
+#include <stdint.h>
+
+#define EC_PORT_IDLE_MS 10 /* the longest sleep */
+
+/* Clocks, serial line, interrupts. Called once, before all else. The arguments are those of main:
+ * none on a bare device. Every wait for hardware is bounded. */
+void ec_port_init(int argc, char **argv);
+
+/* Takes up to `capacity` bytes that came in; returns how many. Never blocks. The port holds at least
+ * one request of EC_MAX_PAYLOAD that comes while a step runs, and drops what it can't hold. */
+uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity);
+
+/* Sends. May block for as long as the line takes, and no longer than 1 s when nobody takes the bytes:
+ * the rest is dropped then. */
+void ec_port_write(const uint8_t *bytes, uint32_t length);
+
+/* Sleeps until bytes came, at most EC_PORT_IDLE_MS. May return at any time before. */
+void ec_port_idle(void);
+
+/* Milliseconds since power on; wraps at 2^32. Called at least every EC_PORT_IDLE_MS, or every step. */
+uint32_t ec_port_milliseconds(void);
+
+/* A free-running counter for the time of a step, and its rate in Hz. It wraps at 2^32, so a step
+ * takes less than 2^32 ticks. Cheap: two calls frame every step. */
+uint32_t ec_port_ticks(void);
+uint32_t ec_port_tick_hz(void);
+
+/* Why the chip started, EC_CAUSE_...; how often it has, 0 if it can't keep count; and 16 bytes that
+ * no other chip has, zeros if it has none (they live for ever). */
+uint8_t ec_port_reset_cause(void);
+uint32_t ec_port_boot_count(void);
+const uint8_t *ec_port_chip_id(void);
+
+#endif

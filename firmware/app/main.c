@@ -1,0 +1,58 @@
+/* The application: memory for the device, and a loop that feeds it bytes. */
+#include "ec_config.h"
+#include "ec_device.h"
+#include "ec_port.h"
+#include "ec_rig.h"
+#include "policy.h"
+
+static uint32_t net_memory[(EC_NET_MEMORY(EC_MAX_NEURONS, EC_MAX_ACT) + 3u) / 4u];
+static uint32_t policy_ram[EC_POLICY_RAM / 4u + (EC_POLICY_RAM == 0)];
+static int16_t raw[EC_MAX_OBS];
+static int16_t outputs[EC_MAX_ACT];
+static uint8_t request[EC_REQUEST_SIZE(EC_MAX_PAYLOAD)];
+static uint8_t reply[EC_REPLY_SIZE(EC_MAX_PAYLOAD, EC_MAX_ACT)];
+static ec_device device;
+
+int main(int argc, char **argv)
+{
+    ec_port_init(argc, argv);
+    const ec_device_config config = {
+        .board = EC_BOARD_NAME,
+        .chip_id = ec_port_chip_id(),
+        .firmware_version = EC_FIRMWARE_VERSION,
+        .boot_count = ec_port_boot_count(),
+        .reset_cause = ec_port_reset_cause(),
+        .builtin = ec_policy_image,
+        .builtin_size = EC_POLICY_IMAGE_SIZE,
+        .max_payload = EC_MAX_PAYLOAD,
+        .max_obs = EC_MAX_OBS,
+        .max_act = EC_MAX_ACT,
+        .max_neurons = EC_MAX_NEURONS,
+        .policy_ram = policy_ram,
+        .policy_ram_size = EC_POLICY_RAM,
+        .net_memory = net_memory,
+        .net_memory_size = sizeof net_memory,
+        .raw = raw,
+        .outputs = outputs,
+        .request = request,
+        .reply = reply,
+        .ticks = ec_port_ticks,
+        .tick_hz = ec_port_tick_hz(),
+        .rig = {ec_rig_apply, ec_rig_safe, NULL},
+    };
+    if (ec_device_init(&device, &config) != 0)
+        return 1;
+
+    for (;;) {
+        uint8_t bytes[64];
+        ec_device_poll(&device, ec_port_milliseconds());
+        uint32_t count = ec_port_read(bytes, sizeof bytes);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t size = ec_device_receive(&device, bytes[i]);
+            if (size > 0)
+                ec_port_write(device.reply, size);
+        }
+        if (count == 0)
+            ec_port_idle();
+    }
+}
