@@ -1,0 +1,187 @@
+/* The firmware's port to this computer: the virtual device.
+ *
+ *     vdev --tcp PORT | --pty  [--baud N] [--boot-count N] [--once]
+ *
+ * It ends on SIGTERM and SIGINT, and by itself when the process that started it is gone.
+ */
+#define _XOPEN_SOURCE 700
+
+#include "ec_port.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ec_config.h"
+#include "ec_device.h"
+#include "line.h"
+
+#define NS_PER_S  1000000000u
+#define NS_PER_MS 1000000u
+
+static pid_t parent;
+static uint32_t boot_count;
+static uint64_t start_ns;
+
+/* A slow line: 10 bits a byte, both ways. */
+static uint64_t byte_ns; /* 0: as fast as the computer */
+static uint64_t heard_ns; /* when the last byte taken had come in */
+static uint64_t sent_ns;  /* when the last byte sent will be out */
+static bool hearing;      /* bytes are coming in */
+
+static uint64_t nanoseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void sleep_until(uint64_t when_ns)
+{
+    uint64_t now_ns = nanoseconds();
+    if (when_ns <= now_ns)
+        return;
+    uint64_t left = when_ns - now_ns;
+    struct timespec t = {.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
+    nanosleep(&t, NULL);
+}
+
+static void exit_with_usage(void)
+{
+    fputs("usage: vdev --tcp PORT | --pty  [--baud N] [--boot-count N] [--once]\n", stderr);
+    exit(2);
+}
+
+static uint32_t number(const char *text, uint32_t most)
+{
+    char *end;
+    if (!text || *text < '0' || *text > '9')
+        exit_with_usage();
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*end || value > most)
+        exit_with_usage();
+    return (uint32_t)value;
+}
+
+void ec_port_init(int argc, char **argv)
+{
+    bool pty = false, once = false;
+    const char *tcp = NULL;
+    uint32_t baud = EC_BAUD;
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i];
+        const char *value = argv[i + 1]; /* argv ends with a null pointer */
+        if (strcmp(option, "--pty") == 0) {
+            pty = true;
+        } else if (strcmp(option, "--once") == 0) {
+            once = true;
+        } else if (strcmp(option, "--tcp") == 0 && value) {
+            tcp = value;
+            i++;
+        } else if (strcmp(option, "--baud") == 0) {
+            baud = number(value, 100000000);
+            i++;
+        } else if (strcmp(option, "--boot-count") == 0) {
+            boot_count = number(value, UINT32_MAX);
+            i++;
+        } else {
+            exit_with_usage();
+        }
+    }
+    if (pty == (tcp != NULL))
+        exit_with_usage();
+
+    parent = getppid();
+    start_ns = nanoseconds();
+    byte_ns = baud > 0 ? 10ull * NS_PER_S / baud : 0;
+    signal(SIGINT, SIG_DFL); /* a shell starts its background jobs deaf to it */
+    signal(SIGPIPE, SIG_IGN);
+    if (pty)
+        line_open_pty();
+    else
+        line_open_tcp((uint16_t)number(tcp, 65535), once);
+}
+
+/* How many of the pending bytes a line of this speed has brought by now. */
+static uint32_t arrived(uint32_t pending)
+{
+    uint64_t now_ns = nanoseconds();
+    if (!hearing && heard_ns < now_ns)
+        heard_ns = now_ns;
+    uint64_t count = now_ns > heard_ns ? (now_ns - heard_ns) / byte_ns : 0;
+    hearing = count < pending;
+    return hearing ? (uint32_t)count : pending;
+}
+
+uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
+{
+    if (byte_ns == 0)
+        return line_read(bytes, capacity);
+    uint32_t pending = line_pending();
+    if (pending == 0) {
+        hearing = false;
+        return line_read(bytes, capacity); /* notices a client that left */
+    }
+    uint32_t count = arrived(pending);
+    if (count == 0)
+        return 0;
+    count = line_read(bytes, count < capacity ? count : capacity);
+    heard_ns += count * byte_ns;
+    return count;
+}
+
+void ec_port_write(const uint8_t *bytes, uint32_t length)
+{
+    uint64_t now_ns = nanoseconds();
+    sent_ns = (sent_ns > now_ns ? sent_ns : now_ns) + length * byte_ns;
+    sleep_until(sent_ns);
+    line_write(bytes, length);
+}
+
+void ec_port_idle(void)
+{
+    if (getppid() != parent)
+        exit(0);
+    if (!hearing) {
+        line_wait(EC_PORT_IDLE_MS);
+        return;
+    }
+    uint64_t last_ns = heard_ns + line_pending() * byte_ns;
+    uint64_t limit_ns = nanoseconds() + EC_PORT_IDLE_MS * NS_PER_MS;
+    sleep_until(last_ns < limit_ns ? last_ns : limit_ns);
+}
+
+uint32_t ec_port_milliseconds(void)
+{
+    return (uint32_t)((nanoseconds() - start_ns) / NS_PER_MS);
+}
+
+uint32_t ec_port_ticks(void)
+{
+    return (uint32_t)nanoseconds();
+}
+
+uint32_t ec_port_tick_hz(void)
+{
+    return NS_PER_S;
+}
+
+uint8_t ec_port_reset_cause(void)
+{
+    return EC_CAUSE_POWER_ON;
+}
+
+uint32_t ec_port_boot_count(void)
+{
+    return boot_count;
+}
+
+const uint8_t *ec_port_chip_id(void)
+{
+    static const uint8_t none[EC_CHIP_ID_SIZE];
+    return none;
+}
