@@ -1,0 +1,10 @@
+/* Arm MPS2+ with application note 386 (DAI 0386, tables 3-1 and 3-3). */
+#ifndef BOARD_H
+#define BOARD_H
+
+#define BOARD_TIMER             0x40000000u
+#define BOARD_UART              0x40004000u
+#define BOARD_UART_RX_IRQ       0
+#define BOARD_SYSTEM_CONTROLLER 0x4001F000u
+
+#endif
