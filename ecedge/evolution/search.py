@@ -1,0 +1,94 @@
+"""Ask and tell: docs/MODEL.md sections 4 and 5 around a batch of networks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import TrainingError, UsageError
+from ..reference import centered_ranks, deterministic_synapses
+from .steps import STEPS
+
+RHO_TYPES = {16: np.uint16, 8: np.uint8}
+
+
+class Networks(Protocol):
+    """What the search needs of a population: `ecedge.engine.Batch`, or whatever draws the same bits."""
+
+    def sample(self, rho, seed: int, generation: int) -> None: ...
+
+    def gradient(self, ranks) -> np.ndarray: ...
+
+
+class Evolution:
+    """The probabilities of one-bit synapses and the generation they are at.
+
+    rho: (n_synapses,) uint16 or uint8, read-only. Everything follows from `seed` and the fitness
+    told: not from threads, kernels or the order in which members were run.
+    """
+
+    def __init__(
+        self,
+        n_synapses: int,
+        population: int = 256,
+        learning_rate: float = 0.1,
+        seed: int = 0,
+        rho_bits: int = 16,
+        step: str = "plain",
+    ):
+        if not 2 <= population <= 16000:
+            raise UsageError(f"A population has 2 to 16000 members, not {population}.")
+        if not 0 < learning_rate < 1:
+            raise UsageError(f"The learning rate is {learning_rate}; it lies between 0 and 1.")
+        if rho_bits not in RHO_TYPES:
+            raise UsageError(f"rho has 16 or 8 bits, not {rho_bits}.")
+        if not 0 <= seed < 1 << 32:
+            raise UsageError(f"A seed is a number from 0 to {(1 << 32) - 1}, not {seed}.")
+        if step not in STEPS:
+            raise UsageError(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
+        if rho_bits == 8 and step != "plain":
+            raise UsageError("8-bit probabilities move by the plain step only.", "Use 16 bits.")
+        self.population = population
+        self.seed = seed
+        self.generation = 0
+        self.step = STEPS[step](population, learning_rate)
+        self.rho = np.full(n_synapses, 1 << (rho_bits - 1), RHO_TYPES[rho_bits])
+
+    def ask(self, networks: Networks) -> None:
+        """Lets every member of `networks` draw its synapses for this generation."""
+        networks.sample(self.rho, self.seed, self.generation)
+
+    def tell(self, networks: Networks, fitness) -> None:
+        """Moves ρ by the members' fitness (P,), larger is better, and goes to the next generation.
+
+        Raises TrainingError, and stays where it was, if a fitness is not a number.
+        """
+        fitness = np.asarray(fitness)
+        if np.isnan(fitness).any():
+            raise TrainingError("A member's fitness is not a number.", "Check the task's rewards.")
+        gradient = networks.gradient(centered_ranks(fitness))
+        self.rho = self.step.update(self.rho, gradient, self.seed, self.generation)
+        self.rho.setflags(write=False)
+        self.generation += 1
+
+    def deterministic(self) -> np.ndarray:
+        """The most probable synapses: (n_words,) uint32."""
+        return deterministic_synapses(self.rho)
+
+    @property
+    def certainty(self) -> float:
+        """The mean of \\|2 rho - 1\\|: 0 when every synapse is a coin, 1 when all are settled."""
+        half = 1 << (8 * self.rho.itemsize - 1)
+        return float(np.abs(self.rho.astype(np.float64) - half).mean() / half)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that `restore` needs to go on to the same bits."""
+        return {"rho": self.rho, "generation": np.array(self.generation), **self.step.state()}
+
+    def restore(self, state) -> None:
+        if state["rho"].shape != self.rho.shape or state["rho"].dtype != self.rho.dtype:
+            raise UsageError("The saved search is of another network.")
+        self.rho = state["rho"]
+        self.generation = int(state["generation"])
+        self.step.restore(state)

@@ -1,0 +1,64 @@
+"""Running statistics of observations, frozen into integers before every generation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..model import V_TH, ObservationMap
+
+CLIP = 5.0  # deviations that eight bits of q must hold
+
+
+class Normaliser:
+    """Mean and variance of every channel over all observations so far (Chan et al., 1979)."""
+
+    def __init__(self, n_obs: int):
+        self.count = 0.0
+        self.mean = np.zeros(n_obs)
+        self.squares = np.zeros(n_obs)  # Σ (obs - mean)²
+
+    def add(self, observations: np.ndarray) -> None:
+        """observations: (M, n_obs) float."""
+        count = len(observations)
+        if count == 0:
+            return
+        observations = observations.astype(np.float64, copy=False)
+        mean = observations.mean(axis=0)
+        deviation = observations - mean
+        shift = mean - self.mean
+        total = self.count + count
+        self.squares += np.einsum("ij,ij->j", deviation, deviation)
+        self.squares += shift * shift * (self.count * count / total)
+        self.mean += shift * (count / total)
+        self.count = total
+
+    def freeze(self, gain: float) -> ObservationMap:
+        """The integer map; `gain` is q units per standard deviation. Unit deviation to begin with."""
+        if self.count < 2:
+            return ObservationMap.from_statistics(self.mean, np.ones_like(self.mean), gain)
+        return ObservationMap.from_statistics(self.mean, np.sqrt(self.squares / self.count), gain)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {
+            "normaliser_count": np.array(self.count),
+            "normaliser_mean": self.mean,
+            "normaliser_squares": self.squares,
+        }
+
+    def restore(self, state) -> None:
+        self.count = float(state["normaliser_count"])
+        self.mean = np.array(state["normaliser_mean"])
+        self.squares = np.array(state["normaliser_squares"])
+
+
+def input_scale(input_gain: float, n_obs: int) -> tuple[int, float]:
+    """The spec's input shift and the map's gain for the paper's K_in.
+
+    One deviation of one observation drives a neuron with K_in · V_TH · sqrt(2 / n_obs). The shift
+    keeps as many fractional bits in q as leave room for CLIP deviations.
+    """
+    drive = input_gain * V_TH * math.sqrt(2 / n_obs)
+    shift = min(7, max(0, math.floor(math.log2(127 / CLIP / drive))))
+    return shift, drive * 2**shift

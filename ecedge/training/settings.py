@@ -1,0 +1,70 @@
+"""What a training run is: everything that its result follows from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from ..errors import UsageError
+from ..model import EXCITATORY_INHIBITORY, SIGNED, NetworkSpec
+from ..tasks import Task
+from .normaliser import input_scale
+
+FORMS = {"ei": EXCITATORY_INHIBITORY, "signed": SIGNED}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run. `horizon` cuts episodes short while training; None is the task's own limit.
+    `target` ends the run when an evaluation's mean return reaches it."""
+
+    task: str
+    seed: int = 0
+    generations: int = 200
+    population: int = 256
+    learning_rate: float = 0.1
+    step: str = "plain"
+    rho_bits: int = 16
+    horizon: int | None = None
+    target: float | None = None
+    neurons: int = 128
+    form: str = "ei"
+    substeps: int = 16
+    current_shift: int = 3
+    membrane_shift: int = 3
+    output_shift: int = 3
+    recurrent_gain: int = 0
+    output_gain: int = 7
+    input_gain: float = 0.3
+    evaluate_every: int = 10
+    evaluation_episodes: int = 100
+
+    def __post_init__(self):
+        for name in ("generations", "evaluate_every", "evaluation_episodes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it is at least 1.")
+        if self.form not in FORMS:
+            raise UsageError(f"There is no form {self.form!r}; there are {', '.join(FORMS)}.")
+        if not 0 < self.input_gain <= 10:
+            raise UsageError(f"The input gain is {self.input_gain}; it lies between 0 and 10.")
+        if self.horizon is not None and self.horizon < 1:
+            raise UsageError(f"The horizon is {self.horizon} steps; it is at least 1.")
+
+    def network(self, task: Task) -> NetworkSpec:
+        shift, _ = input_scale(self.input_gain, task.n_obs)
+        return NetworkSpec(
+            n_obs=task.n_obs,
+            n_act=task.n_act,
+            n_neurons=self.neurons,
+            form=FORMS[self.form],
+            substeps=self.substeps,
+            current_shift=self.current_shift,
+            membrane_shift=self.membrane_shift,
+            output_shift=self.output_shift,
+            recurrent_gain=self.recurrent_gain,
+            output_gain=self.output_gain,
+            input_shift=shift,
+            actions=task.actions,
+        )
+
+    def to_dict(self) -> dict:
+        return asdict(self)
