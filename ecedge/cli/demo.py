@@ -1,0 +1,92 @@
+"""`ecedge demo`: the whole chain in one command."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TASK = "CartPole-v1"
+TARGET = 500.0
+EPISODES = 10
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of all that is made.")] = Path(
+        "build/demo"
+    ),
+    seed: Annotated[int, typer.Option(help="All randomness follows from it.")] = 0,
+) -> None:
+    """Train CartPole, build firmware, start it as a virtual device, and run it in the loop.
+
+    Leaves `policy.onnx`, the learning curve and a one-page HTML report. An interrupted demo goes on
+    where it was; a finished one begins anew.
+    """
+    from ..boards import find_board
+    from ..boards.build import build
+    from ..devices import open_device
+    from ..hil import control_period_ms, run_episodes, summarise
+    from ..policy_file import load_policy
+    from ..report import save_run_report
+    from ..training.curve import save_curve
+    from ..training.trainer import POLICY
+    from .run import describe
+    from .train import show_progress
+
+    begun = time.monotonic()
+    finished = out / "report.html"
+    if finished.exists():
+        shutil.rmtree(out)
+    say(1, f"Training {TASK} until the deterministic policy returns {TARGET:g}.")
+    trainer = open_trainer(out / "run", seed)
+    show_progress(trainer)
+    curve = save_curve(trainer.folder, f"{TASK}, seed {seed}")
+
+    say(2, "Building the policy into firmware for the virtual device.")
+    policy, info = load_policy(trainer.folder / POLICY)
+    built = build(policy, find_board("virtual"), out / "firmware", command="ecedge demo")
+    print(built)
+
+    say(3, f"Starting the device, uploading policy {policy.hash}, {EPISODES} episodes in the loop.")
+    with open_device("virtual") as device:
+        device.upload(policy)
+        results = list(run_episodes(device, policy, trainer.task, EPISODES, seed))
+        hello = device.hello
+    summary = summarise(results, policy, hello.tick_hz, control_period_ms(trainer.task))
+    print("returns: " + " ".join(f"{episode.total:g}" for episode in results))
+    print(describe(summary))
+
+    save_run_report(
+        finished, policy, info, hello, results, summary, curve.read_bytes(), str(built)
+    )
+    print(f"\npolicy  {trainer.folder / POLICY}\ncurve   {curve}\nreport  {finished}")
+    print(f"All of it in {time.monotonic() - begun:.0f} s.")
+    if summary.differing_bits or summary.least_return < TARGET:
+        print("ecedge: The demo did not come out as it should.", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def open_trainer(folder: Path, seed: int):
+    from ..errors import EcedgeError
+    from ..training.settings import Settings
+    from ..training.trainer import CHECKPOINT, Trainer
+
+    settings = Settings(TASK, seed=seed, target=TARGET)
+    if (folder / CHECKPOINT).exists():
+        try:
+            trainer = Trainer.resume(folder)
+            if trainer.settings == settings:
+                print(f"Going on after generation {trainer.generation}.", file=sys.stderr)
+                return trainer
+        except EcedgeError as error:
+            print(f"The earlier run cannot be used: {error}", file=sys.stderr)
+        shutil.rmtree(folder)
+    return Trainer(settings, folder)
+
+
+def say(number: int, text: str) -> None:
+    print(f"\n[{number}/3] {text}", flush=True)

@@ -1,0 +1,47 @@
+"""`ecedge export`: a policy as a C project that is complete by itself."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .options import AsJson, BoardName, PolicyFile
+
+
+def export(
+    policy: PolicyFile,
+    board: BoardName = "virtual",
+    out: Annotated[
+        Optional[Path], typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a policy as C firmware: sources, packed bit matrices, golden trace, Makefile.
+
+    The folder needs nothing of ecedge any more: `make -C FOLDER` builds it.
+
+    Example: `ecedge export runs/CartPole-v1-seed0/policy.onnx --board mps2-an386`
+    """
+    from ..boards import find_board
+    from ..export.project import write_project
+    from ..policy_file import load_policy
+
+    loaded, _ = load_policy(policy)
+    folder = out or project_folder(board, loaded)
+    project = write_project(loaded, find_board(board), folder, command=command_line())
+    if as_json:
+        print(json.dumps({"folder": str(project.folder), "policy": loaded.hash, "board": board}))
+    else:
+        print(project.folder)
+
+
+def project_folder(board: str, policy) -> Path:
+    return Path("build") / f"{board}-{policy.hash}"
+
+
+def command_line() -> str:
+    """What the user typed, for the front matter of generated files."""
+    return shlex.join(["ecedge", *sys.argv[1:]])

@@ -1,0 +1,12 @@
+"""Arguments that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PolicyFile = Annotated[Path, typer.Argument(help="A policy.onnx of ecedge.", metavar="POLICY")]
+BoardName = Annotated[
+    str, typer.Option("--board", "-b", help="A board; `ecedge boards` lists them.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

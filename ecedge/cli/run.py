@@ -1,0 +1,103 @@
+"""`ecedge run`: a device drives the task, and every bit is compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ..errors import UsageError
+from .options import AsJson, PolicyFile
+
+
+def run(
+    policy: PolicyFile,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            "-d",
+            help="virtual, a board to emulate (`ecedge boards`), a port such as /dev/ttyACM0, "
+            "or socket://HOST:PORT.",
+        ),
+    ] = "virtual",
+    episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
+    seed: Annotated[int, typer.Option(help="The task's seed of the first episode.")] = 0,
+    task: Annotated[
+        Optional[str], typer.Option(help="Another task. Default: the one it was trained for.")
+    ] = None,
+    deadline_ms: Annotated[
+        Optional[float], typer.Option(help="Default: the task's control period.")
+    ] = None,
+    baud: Annotated[Optional[int], typer.Option(help="Speed of a serial port.")] = None,
+    report: Annotated[
+        Optional[Path], typer.Option(help="Write a one-page HTML report here.")
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Show all bytes of the link.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a device drive the task over its link, in the loop with the simulated plant.
+
+    Uploads the policy into the device's RAM, runs the episodes, and tells their returns, the step
+    latency, deadline misses, and how many bits differed from the host twin: none, or exit code 1.
+
+    Example: `ecedge run runs/CartPole-v1-seed0/policy.onnx --device virtual`
+    """
+    from ..devices import open_device
+    from ..hil import control_period_ms, run_episodes, summarise
+    from ..policy_file import load_policy
+    from ..tasks import find_task
+
+    if episodes < 1:
+        raise UsageError(f"{episodes} episodes cannot be run; give at least 1.")
+    loaded, info = load_policy(policy)
+    plant = find_task(task or info.task)
+    if (plant.n_obs, plant.n_act, plant.actions) != (
+        loaded.spec.n_obs,
+        loaded.spec.n_act,
+        loaded.spec.actions,
+    ):
+        raise UsageError(f"The policy was trained for {info.task}; it does not fit {plant.id}.")
+    deadline = deadline_ms or control_period_ms(plant)
+    with open_device(device, baud=baud, trace=show_bytes if trace else None) as link:
+        hello = link.hello
+        print(f"{hello.board} on {device}: uploading {loaded.hash}", file=sys.stderr)
+        link.upload(loaded)
+        results = []
+        for episode in run_episodes(link, loaded, plant, episodes, seed):
+            results.append(episode)
+            print(
+                f"episode {len(results):3}  seed {episode.seed}  return {episode.total:9.1f}  "
+                f"{len(episode.steps)} steps  {episode.differing_bits} bits differ",
+                file=sys.stderr,
+            )
+    summary = summarise(results, loaded, hello.tick_hz, deadline)
+    if report:
+        from ..report import save_run_report
+
+        save_run_report(report, loaded, info, hello, results, summary)
+        print(f"report: {report}", file=sys.stderr)
+    print(json.dumps(summary.to_dict()) if as_json else describe(summary))
+    if summary.differing_bits:
+        raise typer.Exit(1)
+
+
+def describe(summary) -> str:
+    unit = 1e6 / summary.tick_hz
+    return (
+        f"{summary.episodes} episodes, {summary.steps} steps: mean return "
+        f"{summary.mean_return:.1f}, the least {summary.least_return:.1f}\n"
+        f"link and step: median {summary.latency_median_ms:.3f} ms, "
+        f"p99 {summary.latency_p99_ms:.3f} ms; "
+        f"{summary.deadline_misses} misses of {summary.deadline_ms:g} ms\n"
+        f"network step on the device's clock: median {summary.ticks_median * unit:.1f} us, "
+        f"most {summary.ticks_most * unit:.1f} us; {summary.activity:.1%} of neurons spike\n"
+        f"{summary.differing_bits} bits of outputs and state differ from the host twin"
+    )
+
+
+def show_bytes(source: str, data: bytes) -> None:
+    print(f"{'->' if source == 'host' else '<-'} {data.hex(' ')}", file=sys.stderr)

@@ -1,0 +1,197 @@
+"""`ecedge train`: a task, or a run to go on with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..errors import StorageError, UsageError
+from ..training.settings import Settings
+
+DEFAULT = {field.name: field.default for field in fields(Settings)}
+INTERRUPTED = 2
+
+
+def option(help: str, *names: str, **more):
+    return typer.Option(*names, help=help, **more)
+
+
+def train(
+    task: Annotated[
+        Optional[str],
+        typer.Argument(help="A gymnasium id, such as CartPole-v1, or `module:EnvId` of your own."),
+    ] = None,
+    out: Annotated[
+        Optional[Path], option("Folder of the run. Default: runs/TASK-seedN.", "--out", "-o")
+    ] = None,
+    resume: Annotated[
+        Optional[Path], option("Go on with the run in this folder, to the same bits.")
+    ] = None,
+    seed: Annotated[int, option("All randomness follows from it.")] = DEFAULT["seed"],
+    generations: Annotated[
+        Optional[int], option(f"How many to run in all. Default: {DEFAULT['generations']}.")
+    ] = None,
+    target: Annotated[
+        Optional[float], option("Stop once an evaluation's mean return reaches this.")
+    ] = None,
+    population: Annotated[int, option("Members of a generation.")] = DEFAULT["population"],
+    learning_rate: Annotated[
+        float, option("Deviation of a step of the probabilities.")
+    ] = DEFAULT["learning_rate"],
+    step: Annotated[
+        str, option("How probabilities follow the gradient: plain, momentum, adam.")
+    ] = DEFAULT["step"],
+    rho_bits: Annotated[int, option("Bits of a probability: 16 or 8.")] = DEFAULT["rho_bits"],
+    horizon: Annotated[
+        Optional[int], option("Cut training episodes after so many steps.")
+    ] = None,
+    neurons: Annotated[int, option("Spiking neurons, a multiple of 32.")] = DEFAULT["neurons"],
+    form: Annotated[
+        str, option("ei: excitatory and inhibitory neurons; signed: synapses of ±1.")
+    ] = DEFAULT["form"],
+    substeps: Annotated[int, option("Network steps in a control step.")] = DEFAULT["substeps"],
+    current_shift: Annotated[
+        int, option("The current loses 2^-k a substep.")
+    ] = DEFAULT["current_shift"],
+    membrane_shift: Annotated[
+        int, option("The membrane potential loses 2^-k a substep.")
+    ] = DEFAULT["membrane_shift"],
+    output_shift: Annotated[
+        int, option("The output filter loses 2^-k a substep.")
+    ] = DEFAULT["output_shift"],
+    recurrent_gain: Annotated[
+        int, option("A recurrent synapse weighs 2^g; the threshold is 64.")
+    ] = DEFAULT["recurrent_gain"],
+    output_gain: Annotated[
+        int, option("An output synapse weighs 2^g; 1.0 is 2048.")
+    ] = DEFAULT["output_gain"],
+    input_gain: Annotated[float, option("The paper's K_in.")] = DEFAULT["input_gain"],
+    evaluate_every: Annotated[
+        int, option("Generations between evaluations of the deterministic policy.")
+    ] = DEFAULT["evaluate_every"],
+    evaluation_episodes: Annotated[
+        int, option("Episodes of an evaluation.")
+    ] = DEFAULT["evaluation_episodes"],
+    threads: Annotated[
+        Optional[int], option("Threads; results do not depend on it. Default: all cores.")
+    ] = None,
+    as_json: Annotated[bool, option("Print the result as JSON.", "--json")] = False,
+) -> None:
+    """Evolve a one-bit spiking policy on a task.
+
+    The run's folder holds `policy.onnx` (the best by evaluation), `checkpoint.npz`, `log.jsonl` and
+    `curve.png`. Whatever stops the run, Ctrl-C or a power cut: `--resume FOLDER` goes on.
+
+    Example: `ecedge train CartPole-v1 --target 500`
+    """
+    from ..training.trainer import CHECKPOINT, Trainer
+
+    given = {name: value for name, value in locals().items() if name in DEFAULT}
+    if resume is not None:
+        if task is not None:
+            raise UsageError("Give a task or --resume, not both.")
+        changes = {k: given[k] for k in ("generations", "target") if given[k] is not None}
+        trainer = Trainer.resume(resume, threads, **changes)
+        print(f"Going on after generation {trainer.generation}.", file=sys.stderr)
+    else:
+        if task is None:
+            raise UsageError("Name a task, for example: ecedge train CartPole-v1")
+        if given["generations"] is None:
+            del given["generations"]
+        settings = Settings(**given)
+        folder = out or Path("runs") / f"{task.replace('/', '-').replace(':', '-')}-seed{seed}"
+        if (folder / CHECKPOINT).exists():
+            raise UsageError(
+                f"{folder} already holds a run.",
+                f"Go on with it: ecedge train --resume {folder}, or choose another --out.",
+            )
+        trainer = Trainer(settings, folder, threads)
+    try:
+        show_progress(trainer)
+    except KeyboardInterrupt:
+        print(
+            f"ecedge: Interrupted; {trainer.generation} generations are safe. "
+            f"Go on with: ecedge train --resume {trainer.folder}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    report(trainer, as_json)
+
+
+def show_progress(trainer) -> None:
+    """Runs to the end: a live line on a terminal, else a line for every evaluation."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        for generation in trainer:
+            if generation.evaluation is not None:
+                print(describe(generation), file=sys.stderr, flush=True)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[shown]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        line = progress.add_task(
+            trainer.task.id,
+            total=trainer.settings.generations,
+            completed=trainer.generation,
+            shown="",
+        )
+        for generation in trainer:
+            progress.update(
+                line,
+                advance=1,
+                shown=f"mean {generation.mean:.1f}  best {generation.best:.1f}  "
+                f"{generation.steps / generation.seconds:,.0f} steps/s",
+            )
+            if generation.evaluation is not None:
+                progress.console.print(describe(generation))
+
+
+def describe(generation) -> str:
+    return (
+        f"generation {generation.generation + 1:4d}  mean {generation.mean:8.1f}  "
+        f"best {generation.best:8.1f}  evaluation {generation.evaluation:8.1f}  "
+        f"spikes {generation.activity:5.1%}  {generation.steps:,} steps  "
+        f"{generation.seconds:.1f} s"
+    )
+
+
+def report(trainer, as_json: bool) -> None:
+    from ..training.curve import save_curve
+    from ..training.trainer import CURVE, POLICY
+
+    try:
+        save_curve(trainer.folder, f"{trainer.task.id}, seed {trainer.settings.seed}")
+    except StorageError as error:
+        print(f"ecedge: {error}", file=sys.stderr)
+    returns = trainer.fresh_returns(trainer.settings.evaluation_episodes)
+    evaluation, policy = trainer.best
+    result = {
+        "policy": str(trainer.folder / POLICY),
+        "hash": policy.hash,
+        "curve": str(trainer.folder / CURVE),
+        "generations": trainer.generation,
+        "evaluation": evaluation,
+        "fresh_mean": float(returns.mean()),
+        "fresh_least": float(returns.min()),
+        "episodes": len(returns),
+    }
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"{result['policy']}  {policy.hash}\n"
+            f"{trainer.task.id}: mean return {returns.mean():.1f} over {len(returns)} fresh "
+            f"episodes, the least {returns.min():.1f}"
+        )

@@ -1,0 +1,179 @@
+"""Hardware in the loop: a device drives the task, its host twin computes along, every bit is compared.
+
+    task ──observation──> counts ──STEP──> device ──outputs──> action ──> task
+                             └──────────> host twin ──outputs, state digest──> must be equal
+
+The twin is the engine that trained the policy, so equality here says that what runs is what trained.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from .engine import Batch
+from .link import Device
+from .model import Policy, decode_action
+from .tasks import Task
+
+SILENCE_MS = 2000  # the device makes itself safe when its host is gone for longer
+
+
+class Twin:
+    """The policy on the host: `step` gives the outputs and the running digest that a device must."""
+
+    def __init__(self, policy: Policy):
+        self._networks = Batch(policy.spec, 1, threads=1)
+        self._networks.set_map(policy.observation_map)
+        self._networks.load(0, policy.synapses)
+        self.digest = 0
+
+    def reset(self) -> None:
+        self._networks.reset()
+        self.digest = 0
+
+    def step(self, raw: np.ndarray) -> np.ndarray:
+        """(n_obs,) int16 -> (n_act,) int16."""
+        output = self._networks.step(raw[None])[0]
+        self.digest = zlib.crc32(self.state(), self.digest)
+        return output
+
+    def state(self) -> bytes:
+        return self._networks.state(0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One observation -> action pair on the device. latency: seconds from sending the counts to
+    having the outputs; ticks: the device's own clock; differing_bits: outputs and state against the
+    twin's."""
+
+    latency: float
+    ticks: int
+    spikes: int
+    differing_bits: int
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode's result, and its steps."""
+
+    seed: int
+    total: float
+    steps: tuple[Step, ...]
+
+    @property
+    def differing_bits(self) -> int:
+        return sum(step.differing_bits for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run of episodes showed. Latencies are milliseconds; `ticks_*` are of the device's own
+    clock at `tick_hz`, for one control step without the link."""
+
+    episodes: int
+    steps: int
+    mean_return: float
+    least_return: float
+    latency_median_ms: float
+    latency_p99_ms: float
+    deadline_ms: float
+    deadline_misses: int
+    ticks_median: float
+    ticks_most: int
+    tick_hz: int
+    differing_bits: int
+    activity: float
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def run_episodes(
+    device: Device, policy: Policy, task: Task, episodes: int, seed: int = 0
+) -> Iterator[Episode]:
+    """Yields each episode as it ends. The device must already run `policy`.
+
+    Episode k begins with the task's seed `seed + k`. Raises LinkError when the device is lost; the
+    episodes that were yielded stay good.
+    """
+    twin = Twin(policy)
+    low, high = np.array(task.low, np.float32), np.array(task.high, np.float32)
+    environment = task.make_single()
+    try:
+        for number in range(episodes):
+            steps = []
+            total = 0.0
+            device.reset(digest=True, silence_ms=SILENCE_MS)
+            twin.reset()
+            observation, _ = environment.reset(seed=seed + number)
+            ended = False
+            while not ended:
+                raw = policy.observation_map.encode(observation)
+                begun = time.perf_counter()
+                reply = device.step(raw)
+                latency = time.perf_counter() - begun
+                differing = differing_bits(device, twin, reply, twin.step(raw))
+                steps.append(Step(latency, reply.ticks, reply.spikes, differing))
+                action = decode_action(policy.spec, reply.output, low, high)
+                observation, reward, terminated, truncated, _ = environment.step(action)
+                total += float(reward)
+                ended = terminated or truncated
+            yield Episode(seed + number, total, tuple(steps))
+        device.stop()
+    finally:
+        environment.close()
+
+
+def differing_bits(device: Device, twin: Twin, reply, expected: np.ndarray) -> int:
+    """Bits of outputs and state that differ. The state is fetched only if its digest differs."""
+    bits = count_bits(reply.output.tobytes(), expected.tobytes())
+    if reply.digest != twin.digest:
+        # The digest runs over the whole episode: it differs once the state ever did.
+        bits += max(1, count_bits(device.peek(), twin.state()))
+    return bits
+
+
+def count_bits(ours: bytes, theirs: bytes) -> int:
+    return (int.from_bytes(ours, "little") ^ int.from_bytes(theirs, "little")).bit_count()
+
+
+def control_period_ms(task: Task) -> float:
+    """The task's own control period, from its frame rate; 20 ms where it names none."""
+    environment = task.make_single()
+    try:
+        rate = environment.metadata.get("render_fps") or 50
+    finally:
+        environment.close()
+    return 1000.0 / rate
+
+
+def summarise(
+    results: list[Episode], policy: Policy, tick_hz: int, deadline_ms: float
+) -> Summary:
+    returns = [episode.total for episode in results]
+    steps = [step for episode in results for step in episode.steps]
+    latencies = np.array([step.latency for step in steps]) * 1000
+    ticks = np.array([step.ticks for step in steps])
+    spec = policy.spec
+    return Summary(
+        episodes=len(results),
+        steps=len(steps),
+        mean_return=float(np.mean(returns)),
+        least_return=float(np.min(returns)),
+        latency_median_ms=float(np.median(latencies)),
+        latency_p99_ms=float(np.percentile(latencies, 99)),
+        deadline_ms=deadline_ms,
+        deadline_misses=int((latencies > deadline_ms).sum()),
+        ticks_median=float(np.median(ticks)),
+        ticks_most=int(ticks.max()),
+        tick_hz=tick_hz,
+        differing_bits=sum(episode.differing_bits for episode in results),
+        activity=sum(step.spikes for step in steps)
+        / (len(steps) * spec.substeps * spec.n_neurons),
+    )
