@@ -1,0 +1,77 @@
+# The front door: `make demo` and `make test` set up what they need.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+# Programs the tests need beyond Python packages, and the Debian packages that hold them.
+PROGRAMS := cc:gcc qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
+BOARDS  := virtual mps2-an386
+
+.PHONY: help setup demo test hil lint bench wheel clean programs
+
+help:
+	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
+	@echo 'make test    everything that can be tested, emulated boards included'
+	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
+	@echo 'make bench   speed of the engine, as ratios measured in one run'
+	@echo 'make lint    ruff and cppcheck'
+	@echo 'make wheel   wheel and sdist into dist/'
+	@echo 'make clean   remove all that was made'
+
+# A stamp is made last, so that whatever was interrupted is done again.
+$(VENV)/base: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'ecedge needs Python 3.11 or newer; name it: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv is missing. Install it: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=68' wheel 'cffi>=1.16'
+	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null \
+	  || { echo 'No C compiler here: installing the one in the package ziglang.'; \
+	       $(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,cross]'
+	@touch $@
+
+setup: $(VENV)/base
+	@$(BIN)/python host/native.py
+
+demo: setup
+	$(BIN)/ecedge demo
+
+test: $(VENV)/dev setup programs
+	$(BIN)/python -m pytest tests hil_tests $(BOARDS:%=--board %) $(PYTEST)
+
+hil: $(VENV)/dev setup
+	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(PYTEST)
+
+bench: $(VENV)/dev setup
+	$(BIN)/python bench/engine.py
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 \
+	  --inline-suppr -Ifirmware/core -Ifirmware/app firmware/core
+
+wheel: $(VENV)/dev
+	$(BIN)/python -m build --quiet
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info ecedge/engine/_ecedge.so ecedge/engine/_bindings.py
+
+# Installs what is missing where it may, and says what to install where it may not.
+programs:
+	@missing=; for entry in $(PROGRAMS); do \
+	  command -v $${entry%%:*} >/dev/null || missing="$$missing $${entry##*:}"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing$$missing"; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "The tests need more programs. Install them: sudo apt-get install$$missing"; exit 1; \
+	fi
