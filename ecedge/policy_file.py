@@ -105,14 +105,16 @@ class OnnxPolicy:
 
         PolicyError: an observation that is not finite.
         """
-        observation = np.asarray(observation, np.float32)
+        observation = np.asarray(observation)
         expected = (self._batch, self.policy.spec.n_obs)
         if observation.shape not in (expected, expected[1:] if self._batch == 1 else expected):
             raise PolicyError(f"An observation has the shape {expected}, not {observation.shape}.")
         if not np.isfinite(observation).all():
             raise PolicyError("An observation is not a finite number.")
+        with np.errstate(over="ignore"):  # beyond float32 is beyond the counts' limits too
+            physical = observation.reshape(expected).astype(np.float32)
         names = ("observation", "current", "membrane", "spikes", "output")
-        inputs = (observation.reshape(expected), *self._state)
+        inputs = (physical, *self._state)
         action, *self._state = self._session.run(None, dict(zip(names, inputs, strict=True)))
         return action if observation.ndim == 2 else action[0]
 

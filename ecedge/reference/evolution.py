@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..errors import UsageError
 from .random import threefry2x32
 from .sampling import planes_of
 
@@ -30,9 +31,12 @@ def gradient(ranks, synapses) -> np.ndarray:
 
 
 def step_size(learning_rate: float, population: int) -> int:
-    """E, the step in units of 2**-32 of probability per unit of G."""
+    """E, the step in units of 2**-32 of probability per unit of G; a u32, else UsageError."""
     p = population
-    return math.floor(2**32 * learning_rate * math.sqrt(48 * p) / (2 * p * (p - 1)) + 0.5)
+    step = math.floor(2**32 * learning_rate * math.sqrt(48 * p) / (2 * p * (p - 1)) + 0.5)
+    if not 0 <= step < 2**32:
+        raise UsageError(f"A learning rate of {learning_rate} is out of range for {p} members.")
+    return step
 
 
 def update_rho(rho, gradient, step: int, seed: int, generation: int) -> np.ndarray:
