@@ -247,7 +247,7 @@ class FakeDevice:
         )
 
     def _carry_out(self, request: Packet) -> bytes:
-        payload, mode = request.payload, bytes([0, self.hello.mode])
+        payload = request.payload
         match request.type:
             case MessageType.HELLO:
                 return self.hello.pack()
@@ -288,9 +288,7 @@ class FakeDevice:
                 )
                 return bytes(4) + bytes.fromhex(self.policy.hash)
             case MessageType.STATUS:
-                return Status(
-                    self.hello.mode, *[0] * 9, outputs=np.zeros(self.hello.n_act)
-                ).pack()
+                return Status(self.hello.mode, *[0] * 9, outputs=np.zeros(self.hello.n_act)).pack()
             case MessageType.STOP:
                 self._go(DeviceMode.IDLE)
                 return bytes([0, DeviceMode.IDLE])
@@ -383,9 +381,8 @@ def test_leaving_the_context_stops_the_device_and_closes_the_line(line):
 
 
 def test_lost_reply_is_asked_for_again_and_done_once(device, line):
-    line.deliver = lambda reply, attempt, lost=iter([True, True]): (
-        b"" if next(lost, False) else reply
-    )
+    lost = iter([True, True])
+    line.deliver = lambda reply, attempt: b"" if next(lost, False) else reply
     before = len(line.device.executed)
     device.request(MessageType.STATUS)
     assert len(line.device.executed) == before + 1
@@ -410,7 +407,8 @@ def test_duplicate_and_late_replies_are_dropped(device, line):
 
 
 def test_damaged_reply_is_asked_for_again(device, line):
-    line.deliver = lambda reply, attempt, bad=iter([True]): (
+    bad = iter([True])
+    line.deliver = lambda reply, attempt: (
         reply.replace(reply[5:6], b"\xee") if next(bad, False) else reply
     )
     device.status()
@@ -434,7 +432,7 @@ def test_reply_in_single_bytes_is_understood(device, line):
 def test_silent_device_is_a_timeout_with_its_deadline(device, line):
     line.deliver = lambda reply, attempt: b""
     begin = line.now
-    with pytest.raises(LinkTimeout, match="did not answer STATUS in 4 tries of 1.0 s"):
+    with pytest.raises(LinkTimeout, match=r"did not answer STATUS in 4 tries of 1\.0 s"):
         device.status()
     assert line.now - begin == pytest.approx(4.0)
 

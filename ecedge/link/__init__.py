@@ -14,4 +14,27 @@ from .messages import (
     Status,
     StepReply,
 )
-from .transport import SerialTransport, Transport, open_transport
+from .transport import SerialTransport, Transport, open_transport, port_names
+
+__all__ = [
+    "IMAGE_VERSION",
+    "LINK_VERSION",
+    "Device",
+    "DeviceMode",
+    "ErrorCode",
+    "FrameReader",
+    "Hello",
+    "LinkStatistics",
+    "MessageType",
+    "Packet",
+    "PolicySource",
+    "ResetCause",
+    "SerialTransport",
+    "Status",
+    "StepReply",
+    "Transport",
+    "decode_frame",
+    "encode_frame",
+    "open_transport",
+    "port_names",
+]

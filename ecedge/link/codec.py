@@ -1,7 +1,9 @@
-"""Packets and frames: docs/LINK.md section 1. Bytes in, bytes out, nothing else.
+"""Packets and frames: docs/LINK.md section 1.
 
     packet   | type u8 | 0 u8 | session u16 | sequence u16 | payload … | crc32 u32 |
     line     | COBS(packet) | 00 |
+
+Bytes in, bytes out, nothing else.
 """
 
 from __future__ import annotations

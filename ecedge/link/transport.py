@@ -86,6 +86,13 @@ def open_transport(port: str, baud: int | None = None) -> SerialTransport:
     return SerialTransport(port, handle, baud)
 
 
+def port_names() -> list[str]:
+    """The serial ports of this machine."""
+    from serial.tools.list_ports import comports
+
+    return sorted(port.device for port in comports())
+
+
 def _settle_terminal(handle) -> None:
     """Makes a terminal answer quickly and leave the board alone, as far as its driver can.
 
