@@ -1,0 +1,195 @@
+"""From a policy and a board to a program: project, objects, fit, link, figures."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import BoardError, StorageError
+from ..export.project import Project, write_project
+from ..model import Policy
+from ..storage import write_atomically
+from .objects import Objects, Sizes, program_sizes
+from .registry import Board, Capacity
+from .stack import StackUse, measure_stack
+from .toolchain import Toolchain, find_toolchain
+
+EXCEPTION_FRAME = 36  # Armv7-M: 8 words and the filling to 8 bytes
+EXCEPTION_FRAME_FPU = 108
+
+
+@dataclass(frozen=True)
+class Build:
+    """A firmware that was built: the program, and what it costs. Prints as a table."""
+
+    project: Project
+    elf: Path
+    toolchain: str
+    sizes: Sizes
+    stack: StackUse
+
+    @property
+    def board(self) -> Board:
+        return self.project.board
+
+    def __str__(self) -> str:
+        board, sizes, stack = self.board, self.sizes, self.stack
+        flash = board.flash.length if board.flash else None
+        ram = board.ram.length if board.ram else None
+        lines = [
+            f"{board.name}: {self.elf} ({self.toolchain})",
+            f"  text {sizes.text:>9,}   data {sizes.data:>7,}   bss {sizes.bss:>9,}   bytes",
+            f"  flash {sizes.flash:>8,}" + _share(sizes.flash, flash),
+            f"  RAM   {sizes.ram + board.stack:>8,}"
+            + _share(sizes.ram + board.stack, ram)
+            + (f", {board.stack:,} of it for the stack" if board.stack else ""),
+            f"  stack {stack.worst:>8,}"
+            + _share(stack.worst, board.stack)
+            + f" at worst: {stack.thread} calls, {stack.indirect} through pointers, "
+            f"{stack.interrupt} interrupt",
+            f"        deepest: {' > '.join(stack.calls)}",
+        ]
+        for label, names in (
+            ("recursive", stack.recursive),
+            ("unbounded", stack.unbounded),
+            ("not counted", stack.unknown),
+        ):
+            if names:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                lines.append(f"        {label}: {', '.join(names[:5])}{more}")
+        return "\n".join(lines)
+
+
+def build(
+    policy: Policy | None,
+    board: Board,
+    out: str | os.PathLike,
+    capacity: Capacity | None = None,
+    command: str = "ecedge build",
+    toolchain: Toolchain | None = None,
+) -> Build:
+    """Writes the project of `board` into `out` and builds it there.
+
+    policy: built into the firmware, None for none. capacity and command: see
+    `ecedge.export.project.write_project`. What did not change is not compiled again.
+
+    Raises BoardError before linking when the firmware does not fit the board, BuildError with the
+    compiler's words when it does not compile, ToolError when there is no compiler.
+    """
+    toolchain = toolchain or find_toolchain(board)
+    project = write_project(policy, board, out, capacity, command)
+    paths = _compile(project, toolchain)
+    objects = Objects(paths)
+    entries = [_entry(project), "main"]
+    stack = measure_stack(objects, entries, _exception_frame(board))
+    if not board.is_host:
+        _check_fit(board, objects.sizes(objects.live(entries)), stack)
+    elf = _link(project, toolchain, paths)
+    return Build(project, elf, toolchain.name, program_sizes(elf), stack)
+
+
+def _compile(project: Project, toolchain: Toolchain) -> list[Path]:
+    """The project's objects, in the order of its sources."""
+    headers = _digest(path for path in sorted(project.folder.rglob("*.h")) if path.is_file())
+    flags = [*toolchain.translate(project.cflags), toolchain.stack_flag]
+
+    def compile_one(source) -> Path:
+        target = Path("build", toolchain.name, f"{source}.o")
+        inputs = [headers, _digest([project.folder / source])]
+        arguments = [*flags, "-c", str(source), "-o", str(target)]
+        return _make(project, toolchain, target, inputs, arguments, f"compile {source}")
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(compile_one, project.sources))
+
+
+def _link(project: Project, toolchain: Toolchain, objects: list[Path]) -> Path:
+    script = project.folder / "board" / project.board.linker_script
+    scripts = [script] if project.board.linker_script else []
+    target = Path("build", project.program)
+    arguments = [
+        *toolchain.translate(project.cflags),
+        *(str(path.relative_to(project.folder)) for path in objects),
+        *project.ldflags,
+        *(["-Wl,-e," + _entry(project)] if toolchain.wants_entry and scripts else []),
+        "-o",
+        str(target),
+    ]
+    inputs = [_digest([*objects, *scripts])]
+    return _make(project, toolchain, target, inputs, arguments, "link the firmware")
+
+
+def _make(
+    project: Project,
+    toolchain: Toolchain,
+    target: Path,
+    inputs: list[str],
+    arguments: list[str],
+    what: str,
+) -> Path:
+    """Runs the compiler unless `target` is what the same command made of the same inputs."""
+    path = project.folder / target
+    stamp = path.with_name(path.name + ".stamp")
+    wanted = hashlib.sha256("\0".join([*toolchain.cc, *arguments, *inputs]).encode()).hexdigest()
+    if path.is_file() and stamp.is_file():
+        if stamp.read_text("utf-8").split() == [wanted, _digest([path])]:
+            return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stamp.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror}.", "Give another folder."
+        ) from error
+    toolchain.run(arguments, project.folder, what)
+    write_atomically(stamp, f"{wanted}\n{_digest([path])}\n".encode())
+    return path
+
+
+def _check_fit(board: Board, sizes: Sizes, stack: StackUse) -> None:
+    lacks = []
+    if sizes.flash > board.flash.length:
+        lacks.append(f"{sizes.flash:,} bytes of flash (it has {board.flash.length:,})")
+    if sizes.ram + board.stack > board.ram.length:
+        lacks.append(
+            f"{sizes.ram + board.stack:,} bytes of RAM, {board.stack:,} of them for the stack "
+            f"(it has {board.ram.length:,})"
+        )
+    if stack.worst > board.stack:
+        lacks.append(f"{stack.worst:,} bytes of stack (its linker script keeps {board.stack:,})")
+    if lacks:
+        raise BoardError(
+            f"The firmware does not fit {board.name}: it needs {' and '.join(lacks)}.",
+            "Use a smaller network or a smaller capacity for uploads, or another board.",
+        )
+
+
+def _exception_frame(board: Board) -> int:
+    if board.is_host:
+        return 0
+    return EXCEPTION_FRAME if "-mfloat-abi=soft" in board.cpu_flags else EXCEPTION_FRAME_FPU
+
+
+def _entry(project: Project) -> str:
+    """The symbol where the program begins, as its linker script says."""
+    if not project.board.linker_script:
+        return "main"
+    script = project.folder / "board" / project.board.linker_script
+    found = re.search(r"\bENTRY\s*\(\s*(\w+)\s*\)", script.read_text("utf-8"))
+    return found.group(1) if found else "main"
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _share(used: int, available: int | None) -> str:
+    return f" of {available:,} ({100 * used / available:.1f} %)" if available else ""

@@ -1,0 +1,139 @@
+"""Runs a board's firmware on this machine: in QEMU, or as the process that it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from ..errors import BoardError, ToolError, WorldError
+from .registry import Board, qemu_serial
+
+START_DEADLINE = 4.0  # seconds from the start of the process to a line that can be opened
+STOP_DEADLINE = 2.0
+ANNOUNCEMENT = re.compile(rb"ecedge virtual device on (\S+)\n")
+
+
+class Running:
+    """Firmware that runs. `port` is what to open: socket://127.0.0.1:PORT or a pseudo terminal.
+
+    A context manager; the process never outlives it.
+    """
+
+    def __init__(self, board: Board, command: list[str], port: str | None):
+        self.board = board
+        self._errors = tempfile.TemporaryFile()
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if port is None else subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C is for the host, which stops the device first
+            )
+        except OSError as error:
+            self._errors.close()
+            raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
+        try:
+            self.port = port or self._announced_port()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raises WorldError, with its own words, when the process has ended."""
+        if (code := self.process.poll()) is None:
+            return
+        self._errors.seek(0)
+        words = self._errors.read().decode("utf-8", "replace").strip() or "it said nothing"
+        raise WorldError(
+            f"The emulated {self.board.name} ended by itself (exit code {code}): {words}.",
+            "Build its firmware again; see whether another program uses its port.",
+        )
+
+    def stop(self) -> None:
+        """Ends the process, whatever it does. Harmless when it ended before."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        self._errors.close()
+
+    def _announced_port(self) -> str:
+        """What the virtual device prints when its line is open."""
+        deadline = time.monotonic() + START_DEADLINE
+        text = b""
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self.process.stdout], [], [], left)[0]:
+                break
+            data = os.read(self.process.stdout.fileno(), 4096)
+            if not data:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(STOP_DEADLINE)
+                break
+            text += data
+            if found := ANNOUNCEMENT.search(text):
+                return found.group(1).decode()
+        self.check()
+        raise WorldError(f"The virtual device told no port within {START_DEADLINE:.0f} s.")
+
+
+def launch(
+    board: Board, elf: str | os.PathLike, pty: bool = False, baud: int | None = None
+) -> Running:
+    """Starts the firmware `elf` of `board`. Opening `Running.port` may take a few tries at first.
+
+    pty, baud: of the virtual device: a pseudo terminal instead of a socket, and a line as slow as
+    that. Raises BoardError for a board that can't be emulated, ToolError when the emulator is
+    missing.
+    """
+    emulator = board.emulator
+    if emulator is None:
+        raise BoardError(
+            f"{board.name} has no emulator.", "Connect the board and give its port instead."
+        )
+    elf = os.path.abspath(elf)
+    if emulator.kind == "process":
+        line = ["--pty"] if pty else ["--tcp", "0"]
+        speed = ["--baud", str(baud)] if baud else []
+        return Running(board, [*emulator.command(elf, ""), *line, *speed], None)
+    if pty or baud:
+        raise BoardError(
+            f"{board.name} runs in an emulator whose line is a socket without a speed.",
+            "Leave pty and baud to the virtual board.",
+        )
+    check_emulator(board)
+    port = _free_port()
+    command = emulator.command(elf, qemu_serial(port))
+    return Running(board, command, f"socket://127.0.0.1:{port}")
+
+
+def check_emulator(board: Board) -> None:
+    """Raises ToolError, naming the package, when the board's emulator is not installed."""
+    emulator = board.emulator
+    if emulator and emulator.kind == "qemu" and not shutil.which(emulator.args[0]):
+        raise ToolError(
+            f"{board.name} is emulated by {emulator.args[0]}, which is not installed.",
+            f"Get it: apt install {emulator.package}.",
+        )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]

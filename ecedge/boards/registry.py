@@ -1,0 +1,214 @@
+"""The boards that ecedge knows: one folder with a `board.toml` of facts each, validated once."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+
+from ..errors import BoardError, ToolError
+from ..model import LIMITS, NetworkSpec
+
+HOST_CORE = "host"
+MIN_PAYLOAD = 96  # docs/LINK.md: every device takes at least this
+
+
+@dataclass(frozen=True)
+class Region:
+    """Memory of the part, in bytes."""
+
+    origin: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a firmware has room for: bytes in a request, the largest network, bytes for a policy."""
+
+    max_payload: int
+    obs: int
+    act: int
+    neurons: int
+    policy_ram: int
+
+    def __post_init__(self):
+        for name, limit in {"obs": "n_obs", "act": "n_act", "neurons": "n_neurons"}.items():
+            low, high = LIMITS[limit]
+            if not low <= getattr(self, name) <= high:
+                raise BoardError(
+                    f"A capacity of {getattr(self, name)} {name} is impossible; "
+                    f"allowed is {low} to {high}."
+                )
+        if self.max_payload < max(MIN_PAYLOAD, 2 * self.obs) or self.max_payload > 0xFFFF:
+            raise BoardError(
+                f"A capacity of {self.max_payload} bytes in a request is impossible; allowed is "
+                f"{max(MIN_PAYLOAD, 2 * self.obs)} (for {self.obs} observations) to {0xFFFF}."
+            )
+        if self.policy_ram < 0 or self.policy_ram % 4:
+            raise BoardError(
+                f"{self.policy_ram} bytes of RAM for a policy are impossible; "
+                "it must be a multiple of 4."
+            )
+
+    def holding(self, spec: NetworkSpec) -> Capacity:
+        """This capacity, raised to what the network needs."""
+        return Capacity(
+            max(self.max_payload, 2 * spec.n_obs),
+            max(self.obs, spec.n_obs),
+            max(self.act, spec.n_act),
+            max(self.neurons, spec.n_neurons),
+            max(self.policy_ram, spec.image_size),
+        )
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """How to run the firmware without the board.
+
+    kind: "qemu", or "process" where the firmware is a program of this machine. args: the command, a
+    template: {elf} is the firmware, {serial} QEMU's chardev for the UART. package: what gives the
+    program on Debian.
+    """
+
+    kind: str
+    args: tuple[str, ...]
+    package: str = ""
+
+    PLACES = {"qemu": {"{elf}", "{serial}"}, "process": {"{elf}"}}
+
+    def __post_init__(self):
+        if self.kind not in self.PLACES:
+            raise BoardError(f'The emulator kind "{self.kind}" is neither "qemu" nor "process".')
+        if missing := sorted(self.PLACES[self.kind] - set(self.args)):
+            raise BoardError(f"The emulator's args lack {missing[0]}.")
+
+    def command(self, elf: str, serial: str) -> list[str]:
+        places = {"{elf}": elf, "{serial}": serial}
+        return [places.get(word, word) for word in self.args]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The facts of `firmware/boards/<name>/board.toml`. Sizes in bytes, rates in Hz.
+
+    core: "cortex-m4f" and the like, or "host". cpu_flags: gcc's for the core. flasher: what puts
+    an image on the board, "none" where nothing does. stack: what the linker script keeps for it.
+    flash and ram are None where nothing limits them. baud: 0 for a line that costs no time.
+    """
+
+    name: str
+    title: str
+    page: str
+    core: str
+    port: str
+    clock_hz: int
+    tick_hz: int
+    baud: int
+    limits: Capacity
+    cpu_flags: tuple[str, ...] = ()
+    linker_script: str = ""
+    stack: int = 0
+    flash: Region | None = None
+    ram: Region | None = None
+    emulator: Emulator | None = None
+    flasher: str = "none"
+    folder: Path = field(default=Path(), compare=False)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the firmware is a process on this machine."""
+        return self.core == HOST_CORE
+
+    @property
+    def port_folder(self) -> Path:
+        """The sources of its `ec_port.h`."""
+        root = self.folder.parents[2]
+        return root / "host/vdev" if self.is_host else root / "firmware/ports" / self.port
+
+
+def qemu_serial(port: int) -> str:
+    """QEMU's chardev for a UART on a TCP port of this machine; it starts when a host connects."""
+    return f"tcp:127.0.0.1:{port},server=on,wait=on,nodelay=on"
+
+
+@cache
+def sources_root() -> Path:
+    """The folder that holds `firmware/` and `host/`: the checkout, else the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package.parent, package / "_sources"):
+        if (root / "firmware/boards").is_dir():
+            return root
+    raise ToolError(
+        "The firmware's sources are not part of this installation.",
+        "Install ecedge again from its wheel, or use a checkout.",
+    )
+
+
+def board_names(root: Path | None = None) -> list[str]:
+    """The boards under `root`/firmware/boards, sorted."""
+    folder = (root or sources_root()) / "firmware/boards"
+    return sorted(path.parent.name for path in folder.glob("*/board.toml"))
+
+
+def find_board(name: str, root: Path | None = None) -> Board:
+    """The board of that name; BoardError lists the known ones, or says what is wrong with it."""
+    root = root or sources_root()
+    known = board_names(root)
+    if name not in known:
+        raise BoardError(f'There is no board "{name}".', f"Known boards: {', '.join(known)}.")
+    return _read_board(root / "firmware/boards" / name)
+
+
+@cache
+def _read_board(folder: Path) -> Board:
+    path = folder / "board.toml"
+    where = f"boards/{folder.name}/board.toml"
+    try:
+        facts = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BoardError(f"{where} cannot be read: {error}.") from error
+    board = _parse(Board, facts | {"folder": folder}, where)
+    if board.name != folder.name:
+        raise BoardError(f'{where} names the board "{board.name}"; its folder must be called so.')
+    if not board.is_host and not (board.flash and board.ram and board.stack):
+        raise BoardError(f"{where} must tell [flash], [ram] and stack.")
+    if board.linker_script and not (folder / board.linker_script).is_file():
+        raise BoardError(f"{where} names {board.linker_script}, which does not exist.")
+    if not board.port_folder.is_dir():
+        raise BoardError(f'{where} names the port "{board.port}", which does not exist.')
+    return board
+
+
+def _parse(kind: type, table: dict, where: str):
+    """A dataclass from a TOML table: no unknown key, none missing, every type right."""
+    known = {f.name: f for f in fields(kind)}
+    if unknown := sorted(table.keys() - known.keys()):
+        raise BoardError(f"{where} has the unknown key {unknown[0]}.", f"Keys: {', '.join(known)}.")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for name, f in known.items():
+        if name in table:
+            values[name] = _convert(hints[name], table[name], f"{where}: {name}")
+        elif f.default is MISSING:
+            raise BoardError(f"{where} lacks the key {name}.")
+    try:
+        return kind(**values)
+    except BoardError as error:
+        raise BoardError(f"{where}: {error.message}", error.hint) from error
+
+
+def _convert(hint, value, where: str):
+    if isinstance(hint, types.UnionType):  # "X | None": TOML has no None
+        hint = hint.__args__[0]
+    if is_dataclass(hint) and isinstance(value, dict):
+        return _parse(hint, value, where)
+    if hint == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise BoardError(f"{where} must be a list of strings.")
+    if isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise BoardError(f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r}.")

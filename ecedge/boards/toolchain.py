@@ -1,0 +1,119 @@
+"""Finds a compiler for a board: the distribution's, else clang from the `ziglang` wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+from ..errors import BuildError, ToolError
+from .registry import Board
+
+HOST_COMPILERS = ("cc", "gcc", "clang")
+ARM_GCC = "arm-none-eabi-gcc"
+DEADLINE = 600  # seconds for one compiler run; zig's first one builds its own libraries
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A compiler and what it alone needs.
+
+    name: for people, and a folder for its objects. cc: the command. stack_flag: makes it tell the
+    stack frame of every function. flags: its own, instead of what `replaces` matches in gcc's.
+    wants_entry: it does not read the entry symbol from the linker script.
+    """
+
+    name: str
+    cc: tuple[str, ...]
+    stack_flag: str = "-fstack-usage"
+    flags: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    wants_entry: bool = False
+
+    def translate(self, flags: Iterable[str]) -> list[str]:
+        """gcc's flags in this compiler's words."""
+        return [*self.flags, *(flag for flag in flags if not flag.startswith(self.replaces))]
+
+    def run(self, arguments: list[str], folder: os.PathLike, what: str) -> None:
+        """Runs the compiler in `folder`. BuildError has its words; ToolError: it is gone."""
+        command = [*self.cc, *arguments]
+        try:
+            result = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE
+            )
+        except OSError as error:
+            raise ToolError(
+                f"{self.cc[0]} cannot be started: {error.strerror}.", "Install it again."
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(
+                f"{self.name} did not finish {what} in {DEADLINE} s.", "Try again."
+            ) from error
+        if result.returncode:
+            words = (result.stderr or result.stdout).strip()
+            raise BuildError(
+                f"{self.name} could not {what}:\n{words}\n", "Command: " + " ".join(command)
+            )
+
+
+def find_toolchain(board: Board, environ: Mapping[str, str] = os.environ) -> Toolchain:
+    """The compiler for `board`. Raises ToolError that names the command which gets one.
+
+    For a board that is a process of this machine $CC comes first.
+    """
+    return _find_host(environ) if board.is_host else _find_arm(board, environ)
+
+
+def _find_host(environ: Mapping[str, str]) -> Toolchain:
+    chosen = environ.get("CC", "").split()
+    candidates = ([chosen] if chosen else []) + [[name] for name in HOST_COMPILERS]
+    for command in candidates:
+        if path := shutil.which(command[0], path=environ.get("PATH")):
+            return Toolchain(os.path.basename(path), (path, *command[1:]))
+        if command == chosen:
+            raise ToolError(f"There is no {command[0]}, which CC names.", "Correct or unset CC.")
+    if _has_zig():
+        return _zig()
+    raise ToolError("There is no C compiler.", "Get one: pip install ziglang, or apt install gcc.")
+
+
+def _find_arm(board: Board, environ: Mapping[str, str]) -> Toolchain:
+    if not board.core.startswith("cortex-m"):
+        raise ToolError(f"No toolchain is known for the core {board.core} of {board.name}.")
+    if path := shutil.which(ARM_GCC, path=environ.get("PATH")):
+        return Toolchain(ARM_GCC, (path,))
+    if _has_zig():
+        return _zig(_zig_arm_flags(board))
+    raise ToolError(
+        f"There is no compiler for {board.core}.",
+        "Get one: pip install ziglang, or apt install gcc-arm-none-eabi.",
+    )
+
+
+def _zig(flags: tuple[str, ...] = ()) -> Toolchain:
+    return Toolchain(
+        "zig",
+        (sys.executable, "-m", "ziglang", "cc"),
+        # It compiles in a folder of its own, where a .su file is lost: sizes go into the object.
+        stack_flag="-fstack-size-section",
+        flags=("-g0", "-fno-sanitize=undefined", *flags),
+        replaces=("-mcpu=", "-mthumb", "-mfloat-abi=", "-mfpu="),
+        wants_entry=True,
+    )
+
+
+def _zig_arm_flags(board: Board) -> tuple[str, ...]:
+    """zig's -mcpu=cortex_m4 for gcc's -mcpu=cortex-m4; the float ABI is part of its target."""
+    cpu = next((f for f in board.cpu_flags if f.startswith("-mcpu=")), f"-mcpu={board.core}")
+    abi = "eabihf" if "-mfloat-abi=hard" in board.cpu_flags else "eabi"
+    return (f"--target=thumb-freestanding-{abi}", cpu.replace("cortex-", "cortex_"))
+
+
+@cache
+def _has_zig() -> bool:
+    return find_spec("ziglang") is not None

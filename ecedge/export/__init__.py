@@ -1,0 +1,1 @@
+"""A policy for other tools: standard ONNX, a C project for a board."""
