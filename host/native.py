@@ -7,6 +7,7 @@ serves every Python version.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -91,7 +92,9 @@ def build_bindings(target: Path) -> None:
     ffi = FFI()
     ffi.cdef("\n".join(declarations(header.read_text()) for header in HEADERS))
     ffi.set_source("ecedge.engine._bindings", None)
-    ffi.emit_python_code(str(target))
+    with contextlib.redirect_stdout(None):
+        ffi.emit_python_code(str(target))
+    target.touch()  # cffi leaves a file alone that says the same
 
 
 def declarations(header: str) -> str:
