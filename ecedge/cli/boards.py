@@ -16,9 +16,10 @@ def boards(as_json: AsJson = False) -> None:
         return
     for board in known:
         row = facts(board)
-        memory = f"{row['flash_kb']:>6} KB flash {row['ram_kb']:>6} KB RAM"
-        memory = " " * len(memory) if board.is_host else memory
-        print(f"{board.name:16} {board.core:12} {memory}  {row['emulator']:32} {board.title}")
+        memory = ""
+        if not board.is_host:
+            memory = f"{row['flash_kb']} KB flash, {row['ram_kb']} KB RAM"
+        print(f"{board.name:16} {board.core:12} {memory:30} {row['emulator']:28} {board.title}")
 
 
 def facts(board) -> dict:

@@ -20,8 +20,8 @@ def run(
         typer.Option(
             "--device",
             "-d",
-            help="virtual, a board to emulate (`ecedge boards`), a port such as /dev/ttyACM0, "
-            "or socket://HOST:PORT.",
+            help="virtual, virtual-pty, a board to emulate (`ecedge boards`), a port such as "
+            "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed.",
         ),
     ] = "virtual",
     episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
@@ -32,7 +32,6 @@ def run(
     deadline_ms: Annotated[
         Optional[float], typer.Option(help="Default: the task's control period.")
     ] = None,
-    baud: Annotated[Optional[int], typer.Option(help="Speed of a serial port.")] = None,
     report: Annotated[
         Optional[Path], typer.Option(help="Write a one-page HTML report here.")
     ] = None,
@@ -46,7 +45,7 @@ def run(
 
     Example: `ecedge run runs/CartPole-v1-seed0/policy.onnx --device virtual`
     """
-    from ..devices import open_device
+    from ..devices import open_device, parse_device
     from ..hil import control_period_ms, run_episodes, summarise
     from ..policy_file import load_policy
     from ..tasks import find_task
@@ -62,7 +61,7 @@ def run(
     ):
         raise UsageError(f"The policy was trained for {info.task}; it does not fit {plant.id}.")
     deadline = deadline_ms or control_period_ms(plant)
-    with open_device(device, baud=baud, trace=show_bytes if trace else None) as link:
+    with open_device(device, trace=show_bytes if trace else None) as link:
         hello = link.hello
         print(f"{hello.board} on {device}: uploading {loaded.hash}", file=sys.stderr)
         link.upload(loaded)
@@ -80,20 +79,24 @@ def run(
 
         save_run_report(report, loaded, info, hello, results, summary)
         print(f"report: {report}", file=sys.stderr)
-    print(json.dumps(summary.to_dict()) if as_json else describe(summary))
+    board = parse_device(device).board
+    emulated = board is not None and not board.is_host
+    print(json.dumps(summary.to_dict()) if as_json else describe(summary, emulated))
     if summary.differing_bits:
         raise typer.Exit(1)
 
 
-def describe(summary) -> str:
+def describe(summary, emulated: bool = False) -> str:
+    """An emulator's clock follows this computer: it tells nothing of the board's speed."""
     unit = 1e6 / summary.tick_hz
+    clock = "the emulator's clock, not the board's" if emulated else "the device's clock"
     return (
         f"{summary.episodes} episodes, {summary.steps} steps: mean return "
         f"{summary.mean_return:.1f}, the least {summary.least_return:.1f}\n"
         f"link and step: median {summary.latency_median_ms:.3f} ms, "
         f"p99 {summary.latency_p99_ms:.3f} ms; "
         f"{summary.deadline_misses} misses of {summary.deadline_ms:g} ms\n"
-        f"network step on the device's clock: median {summary.ticks_median * unit:.1f} us, "
+        f"network step on {clock}: median {summary.ticks_median * unit:.1f} us, "
         f"most {summary.ticks_most * unit:.1f} us; {summary.activity:.1%} of neurons spike\n"
         f"{summary.differing_bits} bits of outputs and state differ from the host twin"
     )
