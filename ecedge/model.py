@@ -1,4 +1,4 @@
-"""The frozen network: its shape, its observation map, its bits, and the image that carries all three.
+"""The frozen network: its shape, its observation map, its bits, and the image that carries them.
 
 docs/MODEL.md is the specification; this module is its data. It computes no network step: see
 `ecedge.reference` for the arithmetic.
@@ -163,10 +163,13 @@ class ObservationMap:
 
         mean, deviation: (n_obs,) float64, physical units; gain: q units per standard deviation.
         The counts' exponent is the finest one that still holds `reach` deviations around the mean.
-        A channel that never moved (deviation 0) is switched off.
+        A channel that never moved (deviation 0) is switched off. Raises PolicyError for statistics
+        that are not finite.
         """
         mean = np.asarray(mean, np.float64)
         deviation = np.asarray(deviation, np.float64)
+        if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+            raise PolicyError("The mean or the deviation of an observation is not a finite number.")
         alive = deviation > 1e-8 * np.maximum(1.0, np.abs(mean))
         extent = np.maximum(np.abs(mean) + reach * deviation, 1e-12)
         exponent = np.clip(np.floor(np.log2(32767.0 / extent)), -16, 30).astype(np.int32)
