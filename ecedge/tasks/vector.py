@@ -148,7 +148,7 @@ def sentence(error: Exception) -> str:
 
 
 def remedy(task_id: str) -> str:
-    spec = gymnasium.registry.get(task_id)
+    spec = gymnasium.registry.get(task_id.rpartition(":")[2])
     if spec and "mujoco" in str(spec.entry_point):
         return "Install what it needs: pip install 'ecedge[mujoco]'"
     return "Install what it needs, or run where it can be imported."
