@@ -63,8 +63,8 @@ def load_policy(path: str | os.PathLike) -> tuple[Policy, PolicyInfo]:
 class OnnxPolicy:
     """A policy file in onnxruntime: the reference's bits, one control step per `act`.
 
-    `policy` and `info` are what `load_policy` gives; `output` is the raw output (batch, n_act)
-    int16 of the last step.
+    `policy` and `info` are what `load_policy` gives. `state` is a list: current (batch, N) int8,
+    membrane (batch, N) int8, spikes (batch, N) uint8, output (batch, n_act) int16.
     """
 
     def __init__(self, path: str | os.PathLike, batch: int = 1):
@@ -72,7 +72,8 @@ class OnnxPolicy:
             import onnxruntime
         except ImportError as error:
             raise ToolError(
-                "onnxruntime is not installed.", "Install it with: pip install onnxruntime"
+                "onnxruntime is not installed.",
+                "Install it with: pip install 'ecedge[onnxruntime]'",
             ) from error
         data = _read(path)
         self.policy, self.info = _decode(data, path)
@@ -86,7 +87,7 @@ class OnnxPolicy:
 
     def reset(self) -> None:
         state = reset(self.policy.spec)
-        self._state = [
+        self.state = [
             np.tile(values.astype(dtype), (self._batch, 1))
             for values, dtype in (
                 (state.current, np.int8),
@@ -98,7 +99,8 @@ class OnnxPolicy:
 
     @property
     def output(self) -> np.ndarray:
-        return self._state[3]
+        """The raw outputs of the last step: (batch, n_act) int16, 2048 is 1.0."""
+        return self.state[3]
 
     def act(self, observation) -> np.ndarray:
         """(n_obs,) or (batch, n_obs) float -> action (n_act,) float32 or () int64, or a batch.
@@ -114,8 +116,8 @@ class OnnxPolicy:
         with np.errstate(over="ignore"):  # beyond float32 is beyond the counts' limits too
             physical = observation.reshape(expected).astype(np.float32)
         names = ("observation", "current", "membrane", "spikes", "output")
-        inputs = (physical, *self._state)
-        action, *self._state = self._session.run(None, dict(zip(names, inputs, strict=True)))
+        inputs = (physical, *self.state)
+        action, *self.state = self._session.run(None, dict(zip(names, inputs, strict=True)))
         return action if observation.ndim == 2 else action[0]
 
 
@@ -124,8 +126,8 @@ def _encode(policy: Policy, info: PolicyInfo):
     from .export.onnx import build_model
 
     spec = policy.spec
-    bounds = np.array([info.low, info.high], np.float64)
-    if bounds.shape != (2, spec.n_act if spec.actions == CONTINUOUS else 0):
+    n_bounds = spec.n_act if spec.actions == CONTINUOUS else 0
+    if not len(info.low) == len(info.high) == n_bounds:
         raise PolicyError(
             f"The policy has {spec.n_act} outputs and its task {len(info.low)} lower and "
             f"{len(info.high)} upper bounds.",
