@@ -90,8 +90,9 @@ class LinkTimeout(LinkError):
 
 
 class DeviceRefused(LinkError):
-    """The device answered a request with an error code of docs/LINK.md."""
+    """The device answered a request with an error code and a detail of docs/LINK.md."""
 
-    def __init__(self, message: str, hint: str = "", code: int = 0):
+    def __init__(self, message: str, hint: str = "", code: int = 0, detail: int = 0):
         super().__init__(message, hint)
         self.code = code
+        self.detail = detail

@@ -325,7 +325,7 @@ def check_status(payload: bytes, request: int) -> None:
     if code:
         detail = struct.unpack_from("<I", payload, 1)[0] if len(payload) >= 5 else 0
         message, hint = _explain(code, detail, name)
-        raise DeviceRefused(message, hint, code)
+        raise DeviceRefused(message, hint, code, detail)
 
 
 def _explain(code: int, detail: int, request: str) -> tuple[str, str]:

@@ -1,0 +1,127 @@
+"""A device to test, over its link alone.
+
+pytest hil_tests                              the virtual device
+pytest hil_tests --board virtual --board mps2-an386
+pytest hil_tests --port /dev/ttyACM0?baud=115200
+pytest hil_tests --long                       100,000 control steps (10,000 emulated)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from twins import random_policy
+
+from ecedge.boards import Capacity
+from ecedge.boards.emulator import Running
+from ecedge.devices import DeviceSpec, connect_running, parse_device, run_board
+from ecedge.errors import LinkError, ToolError
+from ecedge.link import Device, Transport, open_transport
+from ecedge.model import Policy
+
+CAPACITY = Capacity(max_payload=512, obs=128, act=32, neurons=512, policy_ram=65536)
+BUILT_IN = random_policy(seed=7, n_obs=3, n_act=2, n_neurons=32)
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("hil", "hardware in the loop")
+    group.addoption("--board", action="append", help="a board to start (virtual); repeatable")
+    group.addoption("--port", action="append", help="a device that is there; repeatable")
+    group.addoption("--steps", type=int, default=1000, help="control steps of the long run (1000)")
+    group.addoption("--long", action="store_true", help="100,000 steps; 10,000 on emulated boards")
+
+
+def pytest_generate_tests(metafunc):
+    if "rig" in metafunc.fixturenames:
+        ports = metafunc.config.getoption("port") or []
+        boards = metafunc.config.getoption("board") or ([] if ports else ["virtual"])
+        metafunc.parametrize("rig", boards + ports, indirect=True, scope="session")
+
+
+@dataclass
+class Rig:
+    """One device for the whole session, and how to open its line again."""
+
+    name: str
+    spec: DeviceSpec
+    running: Running | None  # None: it was there before us
+    built_in: Policy | None  # None: whatever the device came with
+    device: Device | None = None
+
+    @property
+    def is_emulated(self) -> bool:
+        return self.running is not None and self.spec.board.emulator.kind != "process"
+
+    def open(self) -> Transport:
+        if self.running is None:
+            return open_transport(self.spec.port, self.spec.baud)
+        return connect_running(self.running, self.spec.baud)
+
+    def connect(self) -> Device:
+        """A new line and a new session."""
+        self.close()
+        self.device = Device(self.open())
+        self.device.connect()
+        return self.device
+
+    def close(self) -> None:
+        if self.device:
+            self.device.close()
+        self.device = None
+
+
+@pytest.fixture(scope="session")
+def rig(request) -> Iterator[Rig]:
+    spec = parse_device(request.param)
+    if spec.board is None:
+        rig = Rig(request.param, spec, None, None)
+        rig.connect()
+        yield rig
+        rig.close()
+        return
+    try:
+        context = run_board(spec, BUILT_IN, CAPACITY)
+        running = context.__enter__()
+    except ToolError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+    try:
+        rig = Rig(request.param, spec, running, BUILT_IN)
+        rig.connect()
+        yield rig
+        rig.close()
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def device(rig) -> Device:
+    """The device, connected and at rest."""
+    try:
+        if rig.device is None:
+            rig.connect()
+        rig.device.stop()
+    except LinkError:
+        rig.connect().stop()
+    return rig.device
+
+
+RESULTS = pytest.StashKey[list]()
+
+
+@pytest.fixture
+def tell(request):
+    """Adds a line to what the run prints at its end."""
+    return request.config.stash.setdefault(RESULTS, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    lines = config.stash.get(RESULTS, [])
+    if lines:
+        terminalreporter.section("hardware in the loop")
+    for line in lines:
+        terminalreporter.write_line(line)
