@@ -182,6 +182,6 @@ uint32_t ec_port_boot_count(void)
 
 const uint8_t *ec_port_chip_id(void)
 {
-    static const uint8_t none[EC_CHIP_ID_SIZE];
+    static const uint8_t none[EC_CHIP_ID_SIZE] = {0};
     return none;
 }

@@ -43,17 +43,26 @@ __attribute__((section(".vectors"), used)) static const struct {
     .interrupts[BOARD_UART_RX_IRQ] = cmsdk_uart_received,
 };
 
+static void copy(uint32_t *to, const uint32_t *end, const uint32_t *from)
+{
+    while (to < end)
+        *to++ = *from++;
+}
+
+static void clear(uint32_t *to, const uint32_t *end)
+{
+    while (to < end)
+        *to++ = 0;
+}
+
 void _start(void)
 {
     /* Code compiled for hard float faults without this; on cores without an FPU it does nothing. */
     SCB_CPACR |= CPACR_FPU;
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 
-    const uint32_t *from = link_data_load;
-    for (uint32_t *to = link_data_start; to < link_data_end; to++)
-        *to = *from++;
-    for (uint32_t *to = link_bss_start; to < link_bss_end; to++)
-        *to = 0;
+    copy(link_data_start, link_data_end, link_data_load);
+    clear(link_bss_start, link_bss_end);
     (void)main(0, 0);
     restart();
 }
