@@ -1,0 +1,480 @@
+"""The device side of the link: the C core in process, the virtual device, an emulated board.
+
+The host here is written from docs/LINK.md alone, so that the device is not held to `ecedge.link`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import tomllib
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cobs import cobs
+
+from ecedge.model import NetworkSpec, ObservationMap, Policy
+from ecedge.reference import control_step, reset, state_bytes, with_golden_trace
+from ecedge.reference.network import golden_input
+
+serial = pytest.importorskip("serial")
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRMWARE = ROOT / "firmware"
+C_TEST = ROOT / "tests/c/test_device.c"
+C_TEST_NAMES = re.findall(r"^static void (test_\w+)\(void\)", C_TEST.read_text(), re.MULTILINE)
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+BARE = ["-Os", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections"]
+BARE += ["-Wl,--gc-sections"]
+DEADLINE = 10.0  # seconds, for whatever should take none
+
+HELLO, RESET, STEP, STATUS, PEEK = 1, 2, 3, 7, 9
+MAGIC = struct.pack("<IH", 0x45474345, 1)
+
+
+def host_compiler() -> list[str]:
+    for name in ("gcc", "clang", "cc"):
+        if path := shutil.which(name):
+            return [path]
+    pytest.skip("no C compiler: install gcc or clang")
+
+
+def arm_compiler() -> list[str]:
+    if path := shutil.which("arm-none-eabi-gcc"):
+        return [path, "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"]
+    pytest.skip("no cross compiler: install gcc-arm-none-eabi")
+
+
+def run(command, timeout=60.0) -> str:
+    """Runs to the end; what it printed, which is the reason where it fails."""
+    result = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=timeout
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def random_policy(seed: int, n_obs: int, n_act: int, n_neurons: int) -> Policy:
+    rng = np.random.default_rng(seed)
+    spec = NetworkSpec(n_obs, n_act, n_neurons, substeps=4)
+    ranges = {"offset": (-50, 50), "multiplier": (1, 40), "shift": (0, 6), "exponent": (0, 8)}
+    channels = ObservationMap(**{k: rng.integers(*r, n_obs) for k, r in ranges.items()})
+    return with_golden_trace(Policy(spec, channels, rng.integers(0, 2**32, spec.n_words)))
+
+
+BUILTIN = random_policy(1, 5, 3, 32)
+OTHER = random_policy(2, 7, 2, 64)
+
+
+# -- the core, in process --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def c_test(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("c")
+    names = "".join(f'{{"{name}", {name}}},\n' for name in C_TEST_NAMES)
+    (folder / "test_device_names.inc").write_text(names)
+    images = [folder / "builtin", folder / "other"]
+    for path, policy in zip(images, (BUILTIN, OTHER), strict=True):
+        path.write_bytes(policy.image)
+    program = folder / "test_device"
+    sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    include = [f"-I{folder}", f"-I{FIRMWARE / 'core'}"]
+    sources = [C_TEST, *sorted((FIRMWARE / "core").glob("*.c"))]
+    run([*host_compiler(), *STRICT, *sanitize, *include, *sources, "-o", program])
+    return program, images
+
+
+@pytest.mark.parametrize("name", C_TEST_NAMES)
+def test_core(c_test, name):
+    program, images = c_test
+    run([program, name, *images])
+
+
+# -- building firmware -----------------------------------------------------------------------------
+
+
+def write_project(folder: Path, board: str, policy: Policy | None) -> None:
+    """The three files that a generated project has of its own."""
+    facts = tomllib.loads((FIRMWARE / "boards" / board / "board.toml").read_text())
+    limits = facts["limits"]
+    image = policy.image if policy else bytes(4)
+    policy_id = struct.unpack_from("<I", image, 36)[0] if policy else 0
+    defines = {
+        "EC_BOARD_NAME": f'"{board}"',
+        "EC_FIRMWARE_VERSION": "0x010203u",
+        "EC_POLICY_ID": f"0x{policy_id:08x}u",
+        "EC_MAX_PAYLOAD": limits["max_payload"],
+        "EC_MAX_OBS": limits["obs"],
+        "EC_MAX_ACT": limits["act"],
+        "EC_MAX_NEURONS": limits["neurons"],
+        "EC_POLICY_RAM": limits["policy_ram"],
+        "EC_BAUD": facts["baud"],
+        "EC_CLOCK_HZ": facts["clock_hz"],
+    }
+    words = ", ".join(f"0x{word:08x}u" for (word,) in struct.iter_unpack("<I", image))
+    (folder / "ec_config.h").write_text(
+        "".join(f"#define {name} {value}\n" for name, value in defines.items())
+    )
+    (folder / "policy.h").write_text(
+        "#include <stdint.h>\n"
+        f"#define EC_POLICY_IMAGE_SIZE {len(policy.image) if policy else 0}u\n"
+        "extern const uint32_t ec_policy_image[];\n"
+    )
+    (folder / "policy.c").write_text(
+        f'#include "policy.h"\nconst uint32_t ec_policy_image[] = {{{words}}};\n'
+    )
+
+
+def build(compiler, folder: Path, port: Path, board: str, policy: Policy | None, flags) -> Path:
+    write_project(folder, board, policy)
+    places = [FIRMWARE / "core", FIRMWARE / "app", port]
+    includes = [f"-I{place}" for place in (folder, *places, FIRMWARE / "boards" / board)]
+    sources = [source for place in places for source in sorted(place.glob("*.c"))]
+    program = folder / "firmware"
+    run([*compiler, *STRICT, *includes, folder / "policy.c", *sources, *flags, "-o", program])
+    return program
+
+
+def build_virtual(folder: Path, policy: Policy | None) -> Path:
+    return build(host_compiler(), folder, ROOT / "host/vdev", "virtual", policy, ["-O2"])
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_virtual_device_compiles_without_a_warning(tmp_path, compiler):
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    build([compiler], tmp_path, ROOT / "host/vdev", "virtual", None, ["-O2"])
+
+
+def test_template_port_compiles(tmp_path):
+    """With a board's facts but no start-up code: to objects, as a porter begins."""
+    board = "mps2-an386"
+    write_project(tmp_path, board, None)
+    for source in sorted((FIRMWARE / "ports/template").glob("*.c")):
+        includes = [f"-I{tmp_path}", f"-I{FIRMWARE / 'core'}", f"-I{FIRMWARE / 'app'}"]
+        flags = [*STRICT, *BARE[:2], *includes]
+        run([*arm_compiler(), *flags, "-c", source, "-o", tmp_path / f"{source.stem}.o"])
+
+
+@pytest.mark.parametrize(
+    "script", sorted((FIRMWARE / "boards").glob("*/*.ld")), ids=lambda path: path.parent.name
+)
+def test_linker_script_and_board_tell_the_same_memory(script):
+    facts = tomllib.loads((script.parent / "board.toml").read_text())
+    text = script.read_text()
+    unit = {"": 1, "K": 1024, "M": 1024 * 1024}
+    for region in ("flash", "ram"):
+        pattern = rf"\b{region}\s+\(\w+\)\s*: ORIGIN = (\w+), LENGTH = (\d+)([KM]?)"
+        origin, length, suffix = re.search(pattern, text).groups()
+        assert facts[region] == {"origin": int(origin, 0), "length": int(length) * unit[suffix]}
+    stack, suffix = re.search(r"stack_size = (\d+)([KM]?);", text).groups()
+    assert facts["stack"] == int(stack) * unit[suffix]
+
+
+# -- a host ----------------------------------------------------------------------------------------
+
+
+class Host:
+    """Asks a device over any URL of pyserial; one try a request, each with a deadline."""
+
+    def __init__(self, url: str, session: int = 4711):
+        self.port = serial.serial_for_url(url, timeout=0.05)
+        self.session = session
+        self.sequence = 0
+        self.pending = b""
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        self.sequence = (self.sequence + 1) & 0xFFFF
+        body = struct.pack("<BBHH", kind, 0, self.session, self.sequence) + payload
+        self.port.write(cobs.encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0")
+
+    def receive(self, kind: int) -> bytes:
+        """The payload of the reply to the last request."""
+        end = time.monotonic() + DEADLINE
+        while b"\0" not in self.pending:
+            assert time.monotonic() < end, "no reply"
+            self.pending += self.port.read(1)
+            self.pending += self.port.read(self.port.in_waiting)
+        frame, self.pending = self.pending.split(b"\0", 1)
+        packet = cobs.decode(frame)
+        assert zlib.crc32(packet[:-4]) == struct.unpack("<I", packet[-4:])[0]
+        header = struct.unpack_from("<BBHH", packet)
+        assert header == (kind | 0x80, 0, self.session, self.sequence)
+        return packet[6:-4]
+
+    def ask(self, kind: int, payload: bytes = b"") -> bytes:
+        self.send(kind, payload)
+        return self.receive(kind)
+
+    def hello(self) -> bytes:
+        return self.ask(HELLO, MAGIC)
+
+    def close(self) -> None:
+        self.port.close()
+
+
+@contextlib.contextmanager
+def host(url: str):
+    """A host in session; the port may take a moment to open, its first reply too."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            client = Host(url)
+            break
+        except serial.SerialException:
+            assert time.monotonic() < end, f"{url} does not open"
+            time.sleep(0.05)
+    try:
+        client.hello()
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def running(command):
+    process = subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=DEADLINE)
+
+
+@contextlib.contextmanager
+def virtual_device(program, *options):
+    """The running process and its address."""
+    with running([program, *options]) as process:
+        match = re.fullmatch(r"ecedge virtual device on (\S+)\n", process.stdout.readline())
+        assert match
+        yield process, match.group(1)
+
+
+def check_an_episode(client: Host, policy: Policy, steps: int) -> None:
+    """Every output and digest, and the whole state at the end, against the reference."""
+    spec = policy.spec
+    assert client.ask(RESET, struct.pack("<IL", 1, 0)) == bytes([0, 1])
+    state, digest = reset(spec), 0
+    for t in range(steps):
+        raw = golden_input(policy, t + 1000)
+        state = control_step(policy, state, raw)
+        digest = zlib.crc32(state_bytes(state), digest)
+        payload = client.ask(STEP, raw.astype("<i2").tobytes())
+        status, mode, _, _, device_digest = struct.unpack_from("<BBHII", payload)
+        assert (status, mode, device_digest) == (0, 1, digest)
+        assert np.array_equal(np.frombuffer(payload, "<i2", offset=12), state.output)
+    expected = state_bytes(state)
+    assert client.ask(PEEK, struct.pack("<HH", 0, len(expected))) == bytes(4) + expected
+
+
+# -- the virtual device ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vdev(tmp_path_factory):
+    return build_virtual(tmp_path_factory.mktemp("vdev"), BUILTIN)
+
+
+@pytest.mark.parametrize("line", [("--tcp", "0"), ("--pty",)], ids=["tcp", "pty"])
+def test_virtual_device_has_the_reference_s_bits(vdev, line):
+    with virtual_device(vdev, *line) as (_, url), host(url) as client:
+        check_an_episode(client, BUILTIN, 50)
+
+
+def test_virtual_device_says_who_it_is(vdev):
+    with virtual_device(vdev, "--tcp", 0, "--boot-count", 12) as (_, url), host(url) as client:
+        reply = client.hello()
+    assert reply[48:64].rstrip(b"\0") == b"virtual"
+    assert struct.unpack_from("<HHHIIB", reply, 2) == (1, 1, 4096, 0x010203, 12, 1)
+    assert reply[24:32].hex() == BUILTIN.hash
+    assert struct.unpack_from("<IIHHH", reply, 32) == (10**9, 524288, 1024, 64, 1024)
+
+
+def test_virtual_device_outlives_its_client(vdev):
+    with virtual_device(vdev, "--tcp", 0) as (_, url):
+        with host(url) as client:
+            client.ask(RESET, struct.pack("<IL", 1, 60000))
+            client.send(STEP, bytes(4))  # and leaves without hearing the refusal
+        with host(url) as client:
+            assert client.ask(STATUS)[1] == 1  # in the middle of the same episode
+
+
+def test_virtual_device_is_safe_when_its_client_is_silent(vdev):
+    with virtual_device(vdev, "--tcp", 0) as (_, url), host(url) as client:
+        client.ask(RESET, struct.pack("<IL", 1, 50))
+        time.sleep(0.2)
+        assert client.ask(STATUS)[1] == 2
+
+
+def test_virtual_device_ends_with_its_client_once(vdev):
+    with virtual_device(vdev, "--tcp", 0, "--once") as (process, url):
+        with host(url):
+            pass
+        assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_virtual_device_ends_on_a_signal(vdev, number):
+    with virtual_device(vdev, "--pty") as (process, _):
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == -number
+
+
+def test_virtual_device_ends_with_its_parent(vdev):
+    parent = (
+        "import subprocess, sys, time\n"
+        f"device = subprocess.Popen([{str(vdev)!r}, '--pty'])\n"
+        "print(device.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with running([sys.executable, "-c", parent]) as process:
+        lines = [process.stdout.readline() for _ in range(2)]
+        pid = next(int(line) for line in lines if line.strip().isdigit())
+        process.kill()
+        process.wait(DEADLINE)
+        end = time.monotonic() + DEADLINE
+        while is_running(pid):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """A process that ended but was not waited for by its new parent runs no more."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_a_slow_line_takes_ten_bits_a_byte_both_ways(vdev):
+    baud, requests = 57600, 20
+    with virtual_device(vdev, "--tcp", 0, "--baud", baud) as (_, url), host(url) as client:
+        start = time.monotonic()
+        for _ in range(requests):
+            reply = client.hello()
+        took = time.monotonic() - start
+    size = 2 * (10 + 2) + len(MAGIC) + len(reply)  # header, CRC, COBS code and zero, twice
+    line_time = requests * size * 10 / baud
+    assert line_time <= took < 2 * line_time + 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--tcp"], ["--tcp", "x"], ["--tcp", "70000"], ["--tcp", "0", "--pty"], ["--baud", "1"]],
+    ids=" ".join,
+)
+def test_virtual_device_refuses_wrong_options(vdev, options):
+    result = subprocess.run([vdev, *options], capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: ")
+
+
+def test_virtual_device_says_when_its_port_is_taken(vdev):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = str(taken.getsockname()[1])
+        result = subprocess.run(
+            [vdev, "--tcp", number], capture_output=True, text=True, timeout=DEADLINE
+        )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "in use" in result.stderr
+
+
+def test_virtual_device_without_a_policy_waits_for_one(tmp_path):
+    program = build_virtual(tmp_path, None)
+    with virtual_device(program, "--tcp", 0) as (_, url), host(url) as client:
+        assert client.hello()[17] == 0
+        assert client.ask(RESET, bytes(8))[:5] == struct.pack("<BI", 6, 0)
+        upload(client, OTHER)
+        check_an_episode(client, OTHER, 10)
+
+
+def upload(client: Host, policy: Policy) -> None:
+    image, chunk = policy.image, 400
+    assert client.ask(4, struct.pack("<I", len(image)))[0] == 0
+    for offset in range(0, len(image), chunk):
+        reply = client.ask(5, struct.pack("<I", offset) + image[offset : offset + chunk])
+        assert reply[0] == 0
+    assert client.ask(6)[4:].hex() == policy.hash
+
+
+# -- an emulated board -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mps2_firmware(tmp_path_factory):
+    board = "mps2-an386"
+    script = FIRMWARE / "boards" / board / "link.ld"
+    flags = [*BARE, "-T", script]
+    folder = tmp_path_factory.mktemp(board)
+    return build(arm_compiler(), folder, FIRMWARE / "ports/cmsdk", board, BUILTIN, flags)
+
+
+@contextlib.contextmanager
+def emulated(elf: Path):
+    """mps2-an386 in QEMU: its address, and a function that sends a line to QEMU's monitor."""
+    facts = tomllib.loads((FIRMWARE / "boards/mps2-an386/board.toml").read_text())
+    if not shutil.which(facts["emulator"]["args"][0]):
+        pytest.skip(f"no emulator: install {facts['emulator']['package']}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    line = f"tcp:127.0.0.1:{number},server=on,wait=on,nodelay=on"
+    command = [word.format(elf=elf, serial=line) for word in facts["emulator"]["args"]]
+    command[command.index("-monitor") + 1] = "stdio"
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def monitor(text: str) -> None:
+        process.stdin.write(text.encode() + b"\n")
+        process.stdin.flush()
+
+    try:
+        yield f"socket://127.0.0.1:{number}", monitor
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+        process.stdin.close()
+
+
+def test_emulated_board_has_the_reference_s_bits(mps2_firmware):
+    with emulated(mps2_firmware) as (url, _), host(url) as client:
+        reply = client.hello()
+        assert reply[48:64].rstrip(b"\0") == b"mps2-an386"
+        assert reply[:2] == bytes([0, 0])
+        assert struct.unpack_from("<I", reply, 32) == (25_000_000,)
+        check_an_episode(client, BUILTIN, 20)
+        upload(client, OTHER)
+        check_an_episode(client, OTHER, 20)
+
+
+def test_emulated_board_sleeps_and_keeps_time(mps2_firmware):
+    with emulated(mps2_firmware) as (url, _), host(url) as client:
+        (first,) = struct.unpack_from("<I", client.ask(STATUS), 4)
+        time.sleep(0.5)
+        (second,) = struct.unpack_from("<I", client.ask(STATUS), 4)
+        assert 490 <= second - first < 1500
+
+
+def test_emulated_board_counts_its_restarts(mps2_firmware):
+    with emulated(mps2_firmware) as (url, monitor), host(url) as client:
+        assert struct.unpack_from("<IB", client.hello(), 12) == (1, 1)
+        monitor("system_reset")
+        time.sleep(0.5)
+        client.send(STATUS)
+        assert client.receive(STATUS)[:3] == bytes([3, 0, 0])  # a restarted device knows no session
+        assert struct.unpack_from("<I", client.hello(), 12) == (2,)
