@@ -23,7 +23,7 @@ from pathlib import Path
 from .boards import Board, Capacity, board_names, find_board, sources_root
 from .boards.build import Build, build
 from .boards.emulator import START_DEADLINE, Running, check_emulator, launch
-from .errors import BoardError, NoDevice, UsageError
+from .errors import BoardError, BuildError, NoDevice, UsageError
 from .link import Device, Transport, open_transport
 from .model import Policy
 
@@ -145,7 +145,7 @@ def _locked(folder: Path) -> Iterator[Path]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise UsageError(
+                    raise BuildError(
                         f"Another process builds in {folder} since {LOCK_DEADLINE:.0f} s.",
                         "Wait for it, or end it.",
                     ) from None
