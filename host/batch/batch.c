@@ -16,7 +16,7 @@ struct ec_batch {
     ec_channel *map;      /* layout.map */
     uint32_t *rho_planes; /* 16 x rho_stride */
     uint32_t rho_stride;
-    uint32_t *scratch;    /* threads x 3 x rho_stride */
+    uint32_t *scratch;    /* threads x 6 x rho_stride */
     uint64_t *spikes;     /* population: since the batch was made */
     uint64_t *steps;      /* population: control steps */
 };
@@ -70,7 +70,8 @@ static ec_layout lay_out(const ec_spec *spec, uint32_t widest_row)
     layout.stride = layout.lanes / 32;
     layout.n_rows = 2u * spec->n_obs + spec->n_neurons + spec->n_act;
     layout.n_words = layout.n_rows * (spec->n_neurons / 32u);
-    layout.spikes_at = round_up(4 * layout.n_rows * layout.stride, EC_ALIGN);
+    /* A vector of slack: samples are written, and weighed bits are read, a vector at a time. */
+    layout.spikes_at = round_up(4 * layout.n_rows * layout.stride, EC_ALIGN) + EC_ALIGN;
     layout.current_at = round_up(layout.spikes_at + layout.lanes / 8, EC_ALIGN);
     layout.membrane_at = layout.current_at + round_up(layout.lanes, EC_ALIGN);
     layout.drive_at = layout.membrane_at + round_up(layout.lanes, EC_ALIGN);
@@ -105,14 +106,15 @@ ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t thr
     batch->layout = lay_out(spec, kernel->widest_row);
     batch->population = population;
     ec_layout *layout = &batch->layout;
-    batch->rho_stride = round_up(layout->n_words, EC_WEIGH_BLOCK / 32);
+    /* Vectors are written beyond the last word. */
+    batch->rho_stride = round_up(layout->n_words, 16) + 16;
     batch->pool = ec_pool_create(threads);
     uint32_t workers = batch->pool ? ec_pool_threads(batch->pool) : 1;
     batch->members = allocate(population, layout->member_size);
     batch->excitatory = allocate(layout->stride / 2, sizeof *batch->excitatory);
     batch->map = allocate(spec->n_obs, sizeof *batch->map);
     batch->rho_planes = allocate(16, 4 * (size_t)batch->rho_stride);
-    batch->scratch = allocate(workers, 12 * (size_t)batch->rho_stride);
+    batch->scratch = allocate(workers, 24 * (size_t)batch->rho_stride);
     batch->spikes = allocate(population, sizeof *batch->spikes);
     batch->steps = allocate(population, sizeof *batch->steps);
     if (!batch->pool || !batch->members || !batch->excitatory || !batch->map || !batch->rho_planes ||
@@ -165,15 +167,18 @@ static bool row_complemented(const ec_layout *layout, uint32_t row)
     return row >= first + layout->spec.n_exc && row < first + layout->spec.n_neurons;
 }
 
+static void copy_words(uint32_t *to, const uint32_t *from, uint32_t n, uint32_t flip)
+{
+    for (uint32_t w = 0; w < n; w++)
+        to[w] = from[w] ^ flip;
+}
+
 static void place_synapses(const ec_layout *layout, uint8_t *member, const uint32_t *synapses)
 {
     uint32_t words = layout->spec.n_neurons / 32u;
     uint32_t *row = (uint32_t *)(void *)member;
-    for (uint32_t r = 0; r < layout->n_rows; r++, row += layout->stride, synapses += words) {
-        uint32_t flip = row_complemented(layout, r) ? 0xFFFFFFFFu : 0;
-        for (uint32_t w = 0; w < words; w++)
-            row[w] = synapses[w] ^ flip;
-    }
+    for (uint32_t r = 0; r < layout->n_rows; r++, row += layout->stride, synapses += words)
+        copy_words(row, synapses, words, row_complemented(layout, r) ? 0xFFFFFFFFu : 0);
 }
 
 int ec_batch_load(ec_batch *batch, uint32_t member, const uint32_t *synapses)
@@ -209,21 +214,17 @@ typedef struct {
     uint32_t seed, generation, first;
 } sampling;
 
+#define SLICE 2048 /* synapses that one thread slices at a time */
+
 static void slice_rho(void *context, uint32_t first, uint32_t end, uint32_t worker)
 {
     (void)worker;
     const sampling *job = context;
-    const ec_batch *batch = job->batch;
-    unsigned planes = job->rho.planes;
-    for (uint32_t w = first; w < end; w++) {
-        uint32_t sliced[16] = {0};
-        for (unsigned i = 0; i < 32; i++) {
-            uint32_t rho = job->rho16 ? job->rho16[32 * w + i] : job->rho8[32 * w + i];
-            for (unsigned p = 0; p < planes; p++)
-                sliced[p] |= ((rho >> (planes - 1 - p)) & 1u) << i;
-        }
-        for (unsigned p = 0; p < planes; p++)
-            batch->rho_planes[p * batch->rho_stride + w] = sliced[p];
+    ec_batch *batch = job->batch;
+    for (uint32_t part = first; part < end; part++) {
+        uint32_t at = part * SLICE, left = 32 * batch->layout.n_words - at;
+        batch->kernel->slice(job->rho16, job->rho8, batch->rho_planes, batch->rho_stride, at,
+                             left < SLICE ? left : SLICE);
     }
 }
 
@@ -231,11 +232,22 @@ static void sample_members(void *context, uint32_t first, uint32_t end, uint32_t
 {
     const sampling *job = context;
     ec_batch *batch = job->batch;
-    uint32_t *synapses = batch->scratch + (size_t)worker * 3 * batch->rho_stride;
+    uint32_t *synapses = batch->scratch + (size_t)worker * 6 * batch->rho_stride;
+    const ec_layout *layout = &batch->layout;
+    const ec_spec *spec = &layout->spec;
+    const bool in_place = layout->stride == spec->n_neurons / 32u; /* rows without filling */
     for (uint32_t k = first; k < end; k++) {
-        batch->kernel->sample(&job->rho, batch->layout.n_words, job->seed, job->generation,
-                              job->first + k, synapses, synapses + batch->rho_stride);
-        place_synapses(&batch->layout, member_at(batch, k), synapses);
+        uint8_t *member = member_at(batch, k);
+        uint32_t *rows = (uint32_t *)(void *)member;
+        batch->kernel->sample(&job->rho, layout->n_words, job->seed, job->generation, job->first + k,
+                              in_place ? rows : synapses, synapses + batch->rho_stride);
+        if (in_place) {
+            uint32_t *inhibitory = rows + (2u * spec->n_obs + spec->n_exc) * layout->stride;
+            copy_words(inhibitory, inhibitory, (spec->n_neurons - spec->n_exc) * layout->stride,
+                       0xFFFFFFFFu);
+        } else {
+            place_synapses(layout, member, synapses);
+        }
     }
 }
 
@@ -253,7 +265,7 @@ int ec_batch_sample(ec_batch *batch, const uint16_t *rho16, const uint8_t *rho8,
         .generation = generation,
         .first = first,
     };
-    ec_pool_run(batch->pool, slice_rho, &job, batch->layout.n_words, 256);
+    ec_pool_run(batch->pool, slice_rho, &job, round_up(32 * batch->layout.n_words, SLICE) / SLICE, 1);
     ec_pool_run(batch->pool, sample_members, &job, batch->population, 1);
     return 0;
 }
@@ -291,15 +303,13 @@ static void weigh_blocks(void *context, uint32_t first, uint32_t end, uint32_t w
 
 int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient)
 {
-    uint64_t magnitudes = 0;
     int64_t sum = 0;
     for (uint32_t k = 0; k < batch->population; k++) {
         if (ranks[k] <= -(1 << EC_WEIGHT_BITS) || ranks[k] >= 1 << EC_WEIGHT_BITS)
             return EC_ERR_ARGUMENT;
-        magnitudes += (uint64_t)labs(ranks[k]);
         sum += ranks[k];
     }
-    if (sum != 0 || magnitudes >= 1u << 27)
+    if (sum != 0 || batch->population >= 1u << EC_WEIGHT_BITS)
         return EC_ERR_ARGUMENT;
 
     weighing job = {.batch = batch, .gradient = gradient};
@@ -307,8 +317,9 @@ int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient)
     if (!lists)
         return EC_ERR_CAPACITY;
     ec_weighted_members *members = &job.members;
-    for (members->planes = 1; magnitudes >> (members->planes - 1); members->planes++)
-        ;
+    /* All weights' bits up to b sum to less than population * 2^(b + 1). add_rows wants 4 planes. */
+    for (members->carry_planes = 4; batch->population >> (members->carry_planes - 1);)
+        members->carry_planes++;
     for (uint32_t list = 0; list < 2 * EC_WEIGHT_BITS; list++)
         members->rows[list / EC_WEIGHT_BITS][list % EC_WEIGHT_BITS] = lists + list * batch->population;
     for (uint32_t k = 0; k < batch->population; k++) {
@@ -321,8 +332,6 @@ int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient)
                     (const void *)member_at(batch, k);
         }
     }
-    /* Every list's bit leaves four planes above it. */
-    members->planes += 4;
     uint32_t rows_words = batch->layout.n_rows * batch->layout.stride;
     uint32_t blocks = round_up(rows_words, EC_WEIGH_BLOCK / 32) / (EC_WEIGH_BLOCK / 32);
     ec_pool_run(batch->pool, weigh_blocks, &job, blocks, 4);
@@ -354,6 +363,14 @@ static void reset_members(void *context, uint32_t first, uint32_t end, uint32_t 
     }
 }
 
+/* While one member computes, the next one's synapses come nearer: only a part of them will be read, but
+ * which part is known too late. */
+static void prefetch(const uint8_t *member, uint32_t size)
+{
+    for (uint32_t at = 0; at < size; at += EC_ALIGN)
+        __builtin_prefetch(member + at, 0, 2);
+}
+
 static void step_members(void *context, uint32_t first, uint32_t end, uint32_t worker)
 {
     (void)worker;
@@ -364,6 +381,8 @@ static void step_members(void *context, uint32_t first, uint32_t end, uint32_t w
         if (job->which && !job->which[k])
             continue;
         uint8_t *member = member_at(batch, k);
+        if (k + 1 < end)
+            prefetch(member + layout->member_size, layout->member_size);
         batch->spikes[k] += batch->kernel->step(layout, member, job->raw + (size_t)k * layout->spec.n_obs);
         batch->steps[k]++;
         memcpy(job->output + (size_t)k * layout->spec.n_act, member + layout->output_at,

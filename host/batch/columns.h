@@ -102,125 +102,56 @@ static inline __attribute__((always_inline)) bytes NAME(to_bytes)(const ROW *pla
     return x;
 }
 
-/* The input drive x of all neurons: q weighs a row and, complemented, the row of its negative. */
-static void NAME(input_drive)(const ec_layout *layout, uint8_t *member, const int16_t *raw)
+/* Sums, currents, membranes and spikes of group g of ROW_BITS neurons. `planes` is a constant wherever
+ * this is called, so that the counters stay in registers. */
+static inline __attribute__((always_inline)) void NAME(update_group)(const neurons *all, unsigned g,
+                                                                     const spike_list *list,
+                                                                     int32_t start, unsigned planes)
 {
-    const ec_spec *spec = &layout->spec;
-    const uint32_t *w_in = (const uint32_t *)member;
-    int8_t q[1024];
-    int32_t magnitudes = 0;
-    for (unsigned i = 0; i < spec->n_obs; i++) {
-        q[i] = quantise(&layout->map[i], raw[i]);
-        magnitudes += q[i] < 0 ? -q[i] : q[i];
-    }
-    int32_t half = (1 << spec->input_shift) >> 1;
-    unsigned planes = planes_for(magnitudes + half);
-    if (planes < 10) /* add_rows at bit 6 wants 4 more */
-        planes = 10;
-
-    ROW plane[MAX_LANES / ROW_BITS][MAX_INPUT_PLANES];
-    unsigned groups = layout->stride / (ROW_BITS / 32);
-    for (unsigned g = 0; g < groups; g++)
-        NAME(set_planes)(plane[g], planes, half - magnitudes);
-    for (unsigned b = 0; b < 7; b++) {
-        const uint32_t *plain[1024], *complemented[1024];
-        unsigned n = 0;
-        for (unsigned i = 0; i < spec->n_obs; i++) {
-            int magnitude = q[i] < 0 ? -q[i] : q[i];
-            const uint32_t *positive = w_in + i * layout->stride;
-            const uint32_t *negative = w_in + (spec->n_obs + i) * layout->stride;
-            plain[n] = q[i] < 0 ? negative : positive;
-            complemented[n] = q[i] < 0 ? positive : negative;
-            n += (magnitude >> b) & 1;
-        }
-        for (unsigned g = 0; g < groups && n; g++) {
-            uint32_t offset = g * (ROW_BITS / 32);
-            NAME(add_rows)(plane[g] + b, planes - b, plain, n, offset, NAME(row_splat)(false));
-            NAME(add_rows)(plane[g] + b, planes - b, complemented, n, offset, NAME(row_splat)(true));
-        }
-    }
-    int8_t *drive = (int8_t *)(member + layout->drive_at);
-    for (unsigned g = 0; g < groups; g++) {
-        ROW *shifted = plane[g] + spec->input_shift;
-        unsigned kept = NAME(saturate)(shifted, planes - spec->input_shift);
-        for (unsigned lane = 0; lane < ROW_BITS; lane += LANE_BYTES) {
-            bytes x = NAME(to_bytes)(shifted, kept, lane);
-            x -= x == bytes_splat(-128); /* -127 is the least */
-            memcpy(drive + g * ROW_BITS + lane, &x, sizeof x);
-        }
-    }
-}
-
-/* Sums, currents, membranes and spikes of one group of ROW_BITS neurons. `planes` is a constant
- * wherever this is called, so that the counters stay in registers. */
-static inline __attribute__((always_inline)) void NAME(update_group)(const ec_layout *layout,
-                                                                     uint8_t *member, unsigned g,
-                                                                     const uint32_t *const *rows,
-                                                                     unsigned n, int32_t start,
-                                                                     unsigned planes)
-{
-    const ec_spec *spec = &layout->spec;
-    const unsigned k_c = spec->current_shift, k_m = spec->membrane_shift;
     ROW plane[13];
     ROW *count = plane;
-    if (spec->form == EC_FORM_SIGNED) {
-        plane[0] = NAME(row_splat)(n & 1);
+    if (all->is_signed) {
+        plane[0] = NAME(row_splat)(list->n & 1);
         count = plane + 1;
     }
     NAME(set_planes)(count, planes, start);
-    NAME(add_rows)(count, planes, rows, n, g * (ROW_BITS / 32), NAME(row_splat)(false));
+    /* The list goes on with zeros. */
+    NAME(add_rows)(count, planes, list->rows, (list->n + 7) & ~7u, g * (ROW_BITS / 32),
+                   NAME(row_splat)(false));
     unsigned kept = planes;
-    if (spec->form == EC_FORM_SIGNED)
+    if (all->is_signed)
         kept = NAME(saturate)(plane, planes + 1);
     else if (planes > 8)
         kept = NAME(saturate)(plane, planes);
-
-    for (unsigned lane = 0; lane < ROW_BITS; lane += LANE_BYTES) {
-        unsigned i = g * ROW_BITS + lane;
-        bytes c, v, x;
-        memcpy(&c, member + layout->current_at + i, sizeof c);
-        memcpy(&v, member + layout->membrane_at + i, sizeof v);
-        memcpy(&x, member + layout->drive_at + i, sizeof x);
-        bytes synaptic = NAME(to_bytes)(plane, kept, lane);
-        for (int k = 0; k < spec->recurrent_gain; k++)
-            synaptic = bytes_adds(synaptic, synaptic);
-        if (spec->recurrent_gain < 0)
-            synaptic = bytes_asr(synaptic, (unsigned)-spec->recurrent_gain);
-        c = bytes_adds(c - bytes_asr(c, k_c), synaptic);
-        v = bytes_adds(v - bytes_asr(v, k_m), bytes_adds(c, x));
-        bytes fires = v >= bytes_splat(V_TH);
-        v &= ~fires;
-        bits_of_signs(member + layout->spikes_at + i / 8, fires);
-        memcpy(member + layout->current_at + i, &c, sizeof c);
-        memcpy(member + layout->membrane_at + i, &v, sizeof v);
-    }
+    for (unsigned lane = 0; lane < ROW_BITS; lane += LANE_BYTES)
+        update_lanes(all, g * ROW_BITS + lane, NAME(to_bytes)(plane, kept, lane));
 }
 
 static uint32_t NAME(step)(const ec_layout *layout, uint8_t *member, const int16_t *raw)
 {
-    const ec_spec *spec = &layout->spec;
-    const uint32_t *w_rec = (const uint32_t *)member + 2u * spec->n_obs * layout->stride;
-    unsigned groups = layout->stride / (ROW_BITS / 32);
+    const neurons all = neurons_of(layout, member);
+    const unsigned substeps = layout->spec.substeps;
+    const unsigned groups = layout->stride / (ROW_BITS / 32);
     uint32_t total = 0;
-    NAME(input_drive)(layout, member, raw);
+    input_drive(layout, member, raw);
 
-    const uint32_t *rows[MAX_LANES];
-    unsigned n_inh;
-    unsigned n = list_spikes(layout, member, w_rec, rows, &n_inh);
-    for (unsigned substep = 0; substep < spec->substeps; substep++) {
+    spike_list list;
+    list_spikes(&all, &list);
+    for (unsigned substep = 0; substep < substeps; substep++) {
         /* form 0: S = count - n_inh;  form 1: S = 2 (count + floor(-n / 2)) + (n mod 2) */
-        int32_t start = spec->form == EC_FORM_SIGNED ? -(int32_t)((n + 1) / 2) : -(int32_t)n_inh;
+        int32_t start = all.is_signed ? -(int32_t)((list.n + 1) / 2) : -(int32_t)list.n_inh;
+        int32_t end = start + (int32_t)list.n;
         for (unsigned g = 0; g < groups; g++) {
-            if (start + (int32_t)n < 32 && start >= -32)
-                NAME(update_group)(layout, member, g, rows, n, start, 6);
-            else if (start + (int32_t)n < 128 && start >= -128)
-                NAME(update_group)(layout, member, g, rows, n, start, 8);
+            if (start >= -32 && end < 32)
+                NAME(update_group)(&all, g, &list, start, 6);
+            else if (start >= -128 && end < 128)
+                NAME(update_group)(&all, g, &list, start, 8);
             else
-                NAME(update_group)(layout, member, g, rows, n, start, 12);
+                NAME(update_group)(&all, g, &list, start, 12);
         }
-        n = list_spikes(layout, member, w_rec, rows, &n_inh);
-        filter_outputs(layout, member, n);
-        total += n;
+        list_spikes(&all, &list);
+        filter_outputs(&all, list.n);
+        total += list.n;
     }
     return total;
 }
@@ -230,27 +161,25 @@ static uint32_t NAME(step)(const ec_layout *layout, uint8_t *member, const int16
 static void NAME(weigh)(const ec_weighted_members *members, uint32_t offset, int32_t *sums)
 {
     for (unsigned at = 0; at < EC_WEIGH_BLOCK; at += ROW_BITS) {
-        ROW plane[32];
-        unsigned planes = members->planes < 4 ? 4 : members->planes;
-        NAME(set_planes)(plane, planes, members->start);
-        for (unsigned negative = 0; negative < 2; negative++) {
-            for (unsigned b = 0; b < EC_WEIGHT_BITS && b + 4 <= planes; b++)
-                NAME(add_rows)(plane + b, planes - b, members->rows[negative][b],
+        ROW plane[32] = {{0}};
+        for (unsigned b = 0; b < EC_WEIGHT_BITS; b++) {
+            /* From the lowest bit up, so that no carry has far to go. */
+            for (unsigned negative = 0; negative < 2; negative++)
+                NAME(add_rows)(plane + b, members->carry_planes, members->rows[negative][b],
                                members->count[negative][b], offset + at / 32,
                                NAME(row_splat)(negative));
         }
-        /* Bytes of eight planes at a time, then put together: the top byte carries the sign. */
-        for (unsigned b = planes; b < 32; b++)
-            plane[b] = plane[planes - 1];
+        /* Bytes of eight planes at a time, then put together. */
         for (unsigned lane = 0; lane < ROW_BITS; lane += LANE_BYTES) {
-            ubytes part[4];
-            for (unsigned k = 0; k < 4; k++)
-                part[k] = (ubytes)NAME(to_bytes)(plane + 8 * k, 8, lane);
-            for (unsigned i = 0; i < LANE_BYTES; i++) {
-                uint32_t sum = part[0][i] | (uint32_t)part[1][i] << 8 | (uint32_t)part[2][i] << 16 |
-                               (uint32_t)part[3][i] << 24;
-                sums[at + lane + i] = (int32_t)sum;
+            uint8_t part[4][LANE_BYTES];
+            for (unsigned k = 0; k < 4; k++) {
+                bytes x = NAME(to_bytes)(plane + 8 * k, 8, lane);
+                memcpy(part[k], &x, sizeof x);
             }
+            for (unsigned i = 0; i < LANE_BYTES; i++)
+                sums[at + lane + i] = members->start +
+                                      (int32_t)(part[0][i] | (uint32_t)part[1][i] << 8 |
+                                                (uint32_t)part[2][i] << 16 | (uint32_t)part[3][i] << 24);
         }
     }
 }

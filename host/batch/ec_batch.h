@@ -33,8 +33,8 @@ int ec_batch_store(const ec_batch *batch, uint32_t member, uint32_t *synapses);
 int ec_batch_sample(ec_batch *batch, const uint16_t *rho16, const uint8_t *rho8, uint32_t seed,
                     uint32_t generation, uint32_t first);
 
-/* G of docs/MODEL.md section 5: `ranks` (population) sum to 0, and their sizes to less
- * than 2^27 (a population of 16,000); `gradient` gets n_synapses sums. */
+/* G of docs/MODEL.md section 5: `ranks` (population) sum to 0 and are, like the
+ * population, below 2^14 in size; `gradient` gets n_synapses sums. */
 int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient);
 
 /* Resets the members whose byte in `which` is not 0; NULL means all. */

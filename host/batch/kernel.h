@@ -38,14 +38,14 @@ typedef struct {
     uint32_t planes; /* 16 or 8 */
 } ec_rho_planes;
 
-#define EC_WEIGHT_BITS 20
+#define EC_WEIGHT_BITS 14 /* of the largest |weight| */
 
 /* The members of a batch as weighted rows: one list for each sign and bit of |weight|. */
 typedef struct {
     const uint32_t **rows[2][EC_WEIGHT_BITS]; /* [negative][bit]: the members' first words */
     uint32_t count[2][EC_WEIGHT_BITS];
-    int32_t start;   /* minus the sum of the negative members' |weight| */
-    uint32_t planes; /* hold the sum of all |weight|, and a sign */
+    int32_t start;         /* minus the sum of the negative members' |weight| */
+    uint32_t carry_planes; /* bits that the count of all members can carry beyond a list's own bit */
 } ec_weighted_members;
 
 typedef struct {
@@ -56,9 +56,15 @@ typedef struct {
     /* One control step of one member; returns its spikes. */
     uint32_t (*step)(const ec_layout *layout, uint8_t *member, const int16_t *raw);
 
-    /* One member's plain synapses; `synapses` and each half of `scratch` have room for rho->stride words. */
+    /* One member's plain synapses. `synapses` has room for rho->stride words, `scratch` for five
+     * times as many. */
     void (*sample)(const ec_rho_planes *rho, uint32_t n_words, uint32_t seed, uint32_t generation,
                    uint32_t member, uint32_t *synapses, uint32_t *scratch);
+
+    /* Bit planes of `count` probabilities from `first` on, a multiple of 64; one of rho16 and rho8 is
+     * NULL. Whole vectors are written: planes have room for a multiple of 64 synapses. */
+    void (*slice)(const uint16_t *rho16, const uint8_t *rho8, uint32_t *plane, uint32_t stride,
+                  uint32_t first, uint32_t count);
 
     /* Weighted sums of the stored bits of one block of 512 synapses that begins `offset` words into
      * every member. */

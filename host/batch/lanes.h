@@ -5,6 +5,10 @@
  *   bytes_adds     saturating add
  *   bytes_of_bits  -1 where a bit is set, 0 elsewhere; reads LANE_BYTES bits
  *   bits_of_signs  the signs of all lanes as LANE_BYTES bits
+ *   words          LANES uint32
+ *   words_keep     writes the lanes where `keep` is not 0 one after the other, and anything up to a
+ *                  whole vector behind them; returns how many it kept
+ *   words_gather   base[index] of every lane
  */
 #ifndef EC_LANES_H
 #define EC_LANES_H
@@ -31,6 +35,10 @@
 typedef int8_t bytes __attribute__((vector_size(LANE_BYTES)));
 typedef uint8_t ubytes __attribute__((vector_size(LANE_BYTES)));
 typedef uint16_t halves __attribute__((vector_size(LANE_BYTES)));
+
+#define LANES (LANE_BYTES / 4)
+
+typedef uint32_t words __attribute__((vector_size(LANE_BYTES), may_alias));
 
 #if defined(__AVX512BW__)
 
@@ -127,6 +135,36 @@ static inline void bits_of_signs(void *bits, bytes x)
 
 #endif
 #endif
+
+static inline unsigned words_keep(uint32_t *to, words x, words keep)
+{
+#if defined(__AVX512BW__)
+    __mmask16 mask = _mm512_movepi32_mask((__m512i)keep);
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, (__m512i)x));
+    return (unsigned)__builtin_popcount(mask);
+#else
+    unsigned n = 0;
+    for (unsigned i = 0; i < LANES; i++) {
+        to[n] = x[i];
+        n += keep[i] & 1;
+    }
+    return n;
+#endif
+}
+
+static inline words words_gather(const uint32_t *base, words index)
+{
+#if defined(__AVX512BW__)
+    return (words)_mm512_i32gather_epi32((__m512i)index, base, 4);
+#elif defined(__AVX2__)
+    return (words)_mm256_i32gather_epi32((const int *)base, (__m256i)index, 4);
+#else
+    words x;
+    for (unsigned i = 0; i < LANES; i++)
+        x[i] = base[index[i]];
+    return x;
+#endif
+}
 
 static inline bytes bytes_splat(int x)
 {
