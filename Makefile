@@ -7,13 +7,14 @@ BIN     := $(VENV)/bin
 PROGRAMS := cc:gcc qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
 BOARDS  := virtual mps2-an386
 
-.PHONY: help setup demo test hil lint bench wheel clean programs
+.PHONY: help setup demo test hil lint bench bench-tasks wheel clean programs
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
 	@echo 'make test    everything that can be tested, emulated boards included'
 	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
+	@echo 'make bench-tasks  what the defaults learn, every native task on five seeds'
 	@echo 'make lint    ruff and cppcheck'
 	@echo 'make wheel   wheel and sdist into dist/'
 	@echo 'make clean   remove all that was made'
@@ -43,7 +44,7 @@ demo: setup
 	$(BIN)/ecedge demo
 
 test: $(VENV)/dev setup programs
-	$(BIN)/python -m pytest tests hil_tests $(BOARDS:%=--board %) $(PYTEST)
+	$(BIN)/python -m pytest tests hil_tests $(BOARDS:%=--board %) --long $(PYTEST)
 
 hil: $(VENV)/dev setup
 	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(PYTEST)
@@ -56,6 +57,9 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 \
 	  --inline-suppr -Ifirmware/core -Ifirmware/app firmware/core
+
+bench-tasks: setup
+	$(BIN)/python bench/tasks.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --quiet
