@@ -74,9 +74,10 @@ class Episode:
 @dataclass(frozen=True)
 class Summary:
     """What a run of episodes showed. Latencies are milliseconds; `ticks_*` are of the device's own
-    clock at `tick_hz`, for one control step without the link."""
+    clock at `tick_hz`, for one control step without the link. An emulated device's clock follows
+    the computer and tells nothing of the board's speed."""
 
-    episodes: int
+    returns: tuple[float, ...]
     steps: int
     mean_return: float
     least_return: float
@@ -87,8 +88,17 @@ class Summary:
     ticks_median: float
     ticks_most: int
     tick_hz: int
+    emulated: bool
     differing_bits: int
     activity: float
+
+    @property
+    def episodes(self) -> int:
+        return len(self.returns)
+
+    @property
+    def clock(self) -> str:
+        return "the emulator's clock, not the board's" if self.emulated else "the device's clock"
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -154,15 +164,19 @@ def control_period_ms(task: Task) -> float:
 
 
 def summarise(
-    results: list[Episode], policy: Policy, tick_hz: int, deadline_ms: float
+    results: list[Episode],
+    policy: Policy,
+    tick_hz: int,
+    deadline_ms: float,
+    emulated: bool = False,
 ) -> Summary:
-    returns = [episode.total for episode in results]
+    returns = tuple(episode.total for episode in results)
     steps = [step for episode in results for step in episode.steps]
     latencies = np.array([step.latency for step in steps]) * 1000
     ticks = np.array([step.ticks for step in steps])
     spec = policy.spec
     return Summary(
-        episodes=len(results),
+        returns=returns,
         steps=len(steps),
         mean_return=float(np.mean(returns)),
         least_return=float(np.min(returns)),
@@ -173,6 +187,7 @@ def summarise(
         ticks_median=float(np.median(ticks)),
         ticks_most=int(ticks.max()),
         tick_hz=tick_hz,
+        emulated=emulated,
         differing_bits=sum(episode.differing_bits for episode in results),
         activity=sum(step.spikes for step in steps)
         / (len(steps) * spec.substeps * spec.n_neurons),

@@ -73,30 +73,28 @@ def run(
                 f"{len(episode.steps)} steps  {episode.differing_bits} bits differ",
                 file=sys.stderr,
             )
-    summary = summarise(results, loaded, hello.tick_hz, deadline)
+    board = parse_device(device).board
+    emulated = board is not None and not board.is_host
+    summary = summarise(results, loaded, hello.tick_hz, deadline, emulated)
     if report:
         from ..report import save_run_report
 
         save_run_report(report, loaded, info, hello, results, summary)
         print(f"report: {report}", file=sys.stderr)
-    board = parse_device(device).board
-    emulated = board is not None and not board.is_host
-    print(json.dumps(summary.to_dict()) if as_json else describe(summary, emulated))
+    print(json.dumps(summary.to_dict()) if as_json else describe(summary))
     if summary.differing_bits:
         raise typer.Exit(1)
 
 
-def describe(summary, emulated: bool = False) -> str:
-    """An emulator's clock follows this computer: it tells nothing of the board's speed."""
+def describe(summary) -> str:
     unit = 1e6 / summary.tick_hz
-    clock = "the emulator's clock, not the board's" if emulated else "the device's clock"
     return (
         f"{summary.episodes} episodes, {summary.steps} steps: mean return "
         f"{summary.mean_return:.1f}, the least {summary.least_return:.1f}\n"
         f"link and step: median {summary.latency_median_ms:.3f} ms, "
         f"p99 {summary.latency_p99_ms:.3f} ms; "
         f"{summary.deadline_misses} misses of {summary.deadline_ms:g} ms\n"
-        f"network step on {clock}: median {summary.ticks_median * unit:.1f} us, "
+        f"network step on {summary.clock}: median {summary.ticks_median * unit:.1f} us, "
         f"most {summary.ticks_most * unit:.1f} us; {summary.activity:.1%} of neurons spike\n"
         f"{summary.differing_bits} bits of outputs and state differ from the host twin"
     )

@@ -14,6 +14,7 @@ def draw_curve(log: Path, title: str) -> bytes:
     # No screen is needed, and none is touched.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     entries = read_log(log)
     steps = [entry["steps"] for entry in entries]
@@ -38,6 +39,7 @@ def draw_curve(log: Path, title: str) -> bytes:
         linewidth=1,
         label="deterministic policy",
     )
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return of an episode")
     axes.set_title(title)
