@@ -56,6 +56,13 @@ def contiguous(array, dtype, shape) -> np.ndarray:
     return array
 
 
+def word(value: int) -> int:
+    """The value as C's uint32_t takes it; ValueError if it does not fit."""
+    if not 0 <= value < 1 << 32:
+        raise ValueError(f"{value} is not a number from 0 to {(1 << 32) - 1}")
+    return int(value)
+
+
 def check(result: int) -> int:
     if result < 0:
         raise ValueError(f"the C library refused its arguments (error {result})")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ToolError
 from ..model import NetworkSpec, ObservationMap
-from ._library import c_spec, check, contiguous, ffi, lib, pointer
+from ._library import c_spec, check, contiguous, ffi, lib, pointer, word
 
 
 def kernels() -> list[str]:
@@ -38,7 +38,10 @@ class Batch:
         if threads is None:
             threads = len(os.sched_getaffinity(0))
         name = kernel.encode() if kernel else ffi.NULL
-        batch = lib.ec_batch_create(c_spec(spec), population, threads, name)
+        try:
+            batch = lib.ec_batch_create(c_spec(spec), population, threads, name)
+        except OverflowError:  # a number that C has no room for
+            batch = ffi.NULL
         if batch == ffi.NULL:
             raise ToolError(
                 f"A batch of {population} networks on {threads} threads with kernel "
@@ -61,12 +64,12 @@ class Batch:
     def load(self, member: int, synapses) -> None:
         """Gives a member its synapses: (n_words,) uint32, plain."""
         words = contiguous(np.ravel(synapses), np.uint32, (self.spec.n_words,))
-        check(lib.ec_batch_load(self._batch, member, pointer(words, "uint32_t[]")))
+        check(lib.ec_batch_load(self._batch, word(member), pointer(words, "uint32_t[]")))
 
     def store(self, member: int) -> np.ndarray:
         """A member's synapses: (n_words,) uint32, plain."""
         words = np.empty(self.spec.n_words, np.uint32)
-        check(lib.ec_batch_store(self._batch, member, pointer(words, "uint32_t[]")))
+        check(lib.ec_batch_store(self._batch, word(member), pointer(words, "uint32_t[]")))
         return words
 
     def sample(self, rho, seed: int, generation: int, first: int = 0) -> None:
@@ -78,7 +81,8 @@ class Batch:
             raise ValueError(f"rho must be contiguous, of shape ({self.spec.n_synapses},)")
         rho16 = pointer(rho, "uint16_t[]") if rho.dtype == np.uint16 else ffi.NULL
         rho8 = pointer(rho, "uint8_t[]") if rho.dtype == np.uint8 else ffi.NULL
-        check(lib.ec_batch_sample(self._batch, rho16, rho8, seed, generation, first))
+        words = word(seed), word(generation), word(first)
+        check(lib.ec_batch_sample(self._batch, rho16, rho8, *words))
 
     def gradient(self, ranks) -> np.ndarray:
         """Σ w_k θ_k over all members: (population,) int32 that sum to 0 -> (n_synapses,) int32."""
@@ -103,8 +107,11 @@ class Batch:
         """
         spec = self.spec
         raw = contiguous(raw, np.int16, (self.population, spec.n_obs))
+        shape = self.population, spec.n_act
         if out is None:
-            out = np.zeros((self.population, spec.n_act), np.int16)
+            out = np.zeros(shape, np.int16)
+        if out.shape != shape or out.dtype != np.int16 or not out.flags.carray:
+            raise ValueError(f"out must be a writeable, contiguous int16 array of shape {shape}")
         mask, active = self._mask(active)
         check(
             lib.ec_batch_step(
@@ -117,7 +124,7 @@ class Batch:
         """A member's state in the order of the digest."""
         spec = self.spec
         state = ffi.new("uint8_t[]", 2 * spec.n_neurons + spec.n_neurons // 8 + 2 * spec.n_act)
-        check(lib.ec_batch_state(self._batch, member, state))
+        check(lib.ec_batch_state(self._batch, word(member), state))
         return bytes(ffi.buffer(state))
 
     @property

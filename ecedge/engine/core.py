@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import PolicyError
 from ..model import Policy
-from ._library import check, contiguous, ffi, lib, pointer
+from ._library import check, contiguous, ffi, lib, pointer, word
 
 
 class CoreNetwork:
@@ -65,33 +65,40 @@ class CoreNetwork:
 
 
 def threefry2x32(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]:
-    pair = lib.ec_random(*key, *counter)
+    pair = lib.ec_random(*map(word, (*key, *counter)))
     return pair.x0, pair.x1
 
 
 def sample_synapses(rho, seed: int, generation: int, member: int) -> np.ndarray:
     """As `ecedge.reference.sample_synapses`, word by word in C."""
     rho = np.ascontiguousarray(rho)
-    if rho.dtype == np.uint16:
-        sample, ctype = lib.ec_sample_word16, "uint16_t[]"
-    else:
-        sample, ctype = lib.ec_sample_word8, "uint8_t[]"
-    first = pointer(rho, ctype)
+    if rho.ndim != 1 or len(rho) % 32:
+        raise ValueError(f"rho must have 32 values for each word, not shape {rho.shape}")
+    first = pointer(rho, rho_type(rho))
+    sample = lib.ec_sample_word16 if rho.dtype == np.uint16 else lib.ec_sample_word8
     words = [
-        sample(first + 32 * word, seed, generation, member, word) for word in range(len(rho) // 32)
+        sample(first + 32 * w, word(seed), word(generation), word(member), w)
+        for w in range(len(rho) // 32)
     ]
     return np.array(words, np.uint32)
 
 
 def update_rho(rho, gradient, step: int, seed: int, generation: int) -> np.ndarray:
     """As `ecedge.reference.update_rho`, in C."""
-    rho = rho.copy()
+    rho = np.array(rho, order="C")
     gradient = contiguous(gradient, np.int32, rho.shape)
-    total = pointer(gradient, "int32_t[]")
+    first, total = pointer(rho, rho_type(rho)), pointer(gradient, "int32_t[]")
     if rho.dtype == np.uint16:
-        lib.ec_update_rho16(pointer(rho, "uint16_t[]"), total, rho.size, step)
+        lib.ec_update_rho16(first, total, rho.size, word(step))
     else:
-        lib.ec_update_rho8(
-            pointer(rho, "uint8_t[]"), total, rho.size, step, seed, generation, 0
-        )
+        words = word(step), word(seed), word(generation)
+        lib.ec_update_rho8(first, total, rho.size, *words, 0)
     return rho
+
+
+def rho_type(rho: np.ndarray) -> str:
+    """C's type of an array of probabilities; ValueError if they are not ρ's."""
+    types = {np.dtype(np.uint16): "uint16_t[]", np.dtype(np.uint8): "uint8_t[]"}
+    if rho.dtype not in types:
+        raise ValueError(f"rho is an array of {rho.dtype}, not of uint16 or uint8")
+    return types[rho.dtype]

@@ -1,0 +1,824 @@
+"""The compiled bodies against the definition, bit for bit: every kernel and the firmware's core."""
+
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecedge import engine, reference
+from ecedge.engine import Batch, CoreNetwork, kernels
+from ecedge.errors import PolicyError, ToolError
+from ecedge.model import (
+    CONTINUOUS,
+    EXCITATORY_INHIBITORY,
+    LIMITS,
+    SIGNED,
+    NetworkSpec,
+    ObservationMap,
+    Policy,
+)
+from ecedge.policy_file import OnnxPolicy, PolicyInfo, save_policy
+from ecedge.reference.network import input_drive, substep, unpacked
+
+FORMS = [EXCITATORY_INHIBITORY, SIGNED]
+DENSITIES = [0.0, 0.1, 0.5, 0.9, 1.0]
+SETTINGS = [name for name in LIMITS if name.endswith(("_shift", "_gain"))]
+UINT32 = st.integers(0, 2**32 - 1)
+
+every_kernel = pytest.mark.parametrize("kernel", kernels())
+
+
+# --- random networks, and their states in every body ------------------------------------------
+
+
+def bits(random: np.random.Generator, spec: NetworkSpec, density: float) -> np.ndarray:
+    """Synapses (n_rows, N / 32) uint32 of which `density` are set."""
+    return packed(random.random((spec.n_rows, spec.n_neurons)) < density)
+
+
+def packed(chosen) -> np.ndarray:
+    """(..., N) bool -> (..., N / 32) uint32."""
+    return np.packbits(chosen, axis=-1, bitorder="little").view("<u4")
+
+
+def full(spec: NetworkSpec) -> np.ndarray:
+    """All synapses set, except that negative observations reach no neuron."""
+    synapses = np.full((spec.n_rows, spec.n_neurons // 32), 0xFFFFFFFF)
+    synapses[spec.n_obs : 2 * spec.n_obs] = 0
+    return synapses
+
+
+def any_map(random: np.random.Generator, n_obs: int) -> ObservationMap:
+    """Fields of every magnitude, the ends of their ranges among them."""
+    multiplier = 2 ** random.integers(0, 16, n_obs) - random.integers(0, 2, n_obs)
+    return ObservationMap(
+        random.integers(-32768, 32768, n_obs) >> random.integers(0, 16, n_obs),
+        np.minimum(multiplier, 32767),
+        random.integers(0, 17, n_obs),
+        random.integers(-16, 31, n_obs),
+    )
+
+
+def any_policy(seed: int, spec: NetworkSpec, density: float = 0.5) -> Policy:
+    random = np.random.default_rng(seed)
+    return Policy(spec, any_map(random, spec.n_obs), bits(random, spec, density))
+
+
+def any_raw(seed: int, *shape: int) -> np.ndarray:
+    """Counts (..., n_obs) int16, small and large ones, the ends of their range among them."""
+    random = np.random.default_rng(seed)
+    wide = random.choice([-32768, 32767, 0, *random.integers(-32768, 32768, 5)], shape)
+    return (wide >> random.integers(0, 16, shape)).astype(np.int16)
+
+
+def plain_map(n_obs: int) -> ObservationMap:
+    """q is the count itself."""
+    nothing = np.zeros(n_obs, int)
+    return ObservationMap(nothing, nothing + 1, nothing, nothing)
+
+
+def reference_states(policy: Policy, raw) -> list[bytes]:
+    """The state after each step. raw: (T, n_obs)."""
+    state, states = reference.reset(policy.spec), []
+    for row in raw:
+        state = reference.control_step(policy, state, row)
+        states.append(reference.state_bytes(state))
+    return states
+
+
+def core_states(policy: Policy, raw) -> list[bytes]:
+    network, states = CoreNetwork(policy), []
+    for row in raw:
+        network.step(row)
+        states.append(network.state())
+    return states
+
+
+def kernel_states(kernel: str, policy: Policy, raw) -> list[bytes]:
+    batch = batch_of(policy, 1, threads=1, kernel=kernel)
+    states = []
+    for row in raw:
+        batch.step(row[None])
+        states.append(batch.state(0))
+    return states
+
+
+def batch_of(policy: Policy, population: int, **how) -> Batch:
+    """A batch whose members all are `policy`."""
+    batch = Batch(policy.spec, population, **how)
+    batch.set_map(policy.observation_map)
+    for member in range(population):
+        batch.load(member, policy.synapses)
+    return batch
+
+
+def assert_every_body_agrees(policy: Policy, raw) -> list[bytes]:
+    expected = reference_states(policy, raw)
+    assert core_states(policy, raw) == expected, "core"
+    for kernel in kernels():
+        assert kernel_states(kernel, policy, raw) == expected, kernel
+    return expected
+
+
+def split(spec: NetworkSpec, states: list[bytes]):
+    """current (T, N), membrane (T, N), spikes (T, N / 8), output (T, n_act) of states."""
+    n = spec.n_neurons
+    rows = np.frombuffer(b"".join(states), np.uint8).reshape(len(states), -1)
+    current, membrane, spikes, output = np.split(rows, [n, 2 * n, 2 * n + n // 8], axis=1)
+    return current.view(np.int8), membrane.view(np.int8), spikes, output.copy().view("<i2")
+
+
+@st.composite
+def specs(draw, most_neurons=1024):
+    n_neurons = 32 * draw(st.integers(1, most_neurons // 32))
+    form = draw(st.sampled_from(FORMS))
+    return NetworkSpec(
+        n_obs=draw(st.integers(1, 9)),
+        n_act=draw(st.integers(1, 7)),
+        n_neurons=n_neurons,
+        n_exc=n_neurons if form == SIGNED else draw(st.integers(0, n_neurons)),
+        form=form,
+        substeps=draw(st.integers(1, max(1, 1024 // n_neurons))),
+        **{name: draw(st.integers(*LIMITS[name])) for name in SETTINGS},
+    )
+
+
+# --- the step ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(specs(), st.sampled_from(DENSITIES), UINT32)
+def test_a_random_network_has_the_references_bits(spec, density, seed):
+    assert_every_body_agrees(any_policy(seed, spec, density), any_raw(seed, 4, spec.n_obs))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_neurons", range(32, 1025, 32))
+def test_every_width_has_the_references_bits(n_neurons, form):
+    n_exc = n_neurons if form == SIGNED else n_neurons // 2 - 5
+    spec = NetworkSpec(3, 5, n_neurons, n_exc=n_exc, form=form, substeps=2)
+    assert_every_body_agrees(any_policy(n_neurons, spec), any_raw(1, 3, 3))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "name, value",
+    [(name, value) for name in SETTINGS for value in range(LIMITS[name][0], LIMITS[name][1] + 1)],
+)
+def test_every_shift_and_gain_has_the_references_bits(name, value, form):
+    spec = NetworkSpec(3, 3, 64, form=form, substeps=3, **{name: value})
+    assert_every_body_agrees(any_policy(value + 7, spec), any_raw(value + 7, 6, 3))
+
+
+@pytest.mark.parametrize("n_exc", [0, 1, 31, 32, 33, 63, 64, 65, 95, 96])
+def test_the_border_between_groups_may_lie_anywhere(n_exc):
+    spec = NetworkSpec(3, 3, 96, n_exc=n_exc, substeps=4)
+    assert_every_body_agrees(any_policy(n_exc, spec), any_raw(n_exc, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "n_obs, n_act", [(1, 1), (2, 64), (63, 3), (64, 3), (65, 3), (348, 17), (1024, 1)]
+)
+def test_every_count_of_observations_and_outputs_has_the_references_bits(n_obs, n_act):
+    spec = NetworkSpec(n_obs, n_act, 64, substeps=3, input_shift=2)
+    assert_every_body_agrees(any_policy(n_obs, spec), any_raw(n_act, 4, n_obs))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_largest_network_has_the_references_bits(form):
+    spec = NetworkSpec(1024, 64, 1024, form=form, substeps=64, recurrent_gain=-5)
+    assert_every_body_agrees(any_policy(3, spec), any_raw(4, 1, 1024))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_neurons", [32, 96, 256, 512, 1024])
+def test_saturated_networks_have_the_references_bits(n_neurons, form):
+    spec = NetworkSpec(
+        3, 4, n_neurons, form=form, substeps=2, recurrent_gain=7, output_gain=12, output_shift=7
+    )
+    synapses = bits(np.random.default_rng(5), spec, 0.5)
+    excites = np.arange(n_neurons) < spec.n_exc
+    synapses[spec.rows_out][:2] = packed(excites), packed(~excites)  # one only rises, one falls
+    policy = Policy(spec, plain_map(3), synapses)
+    states = assert_every_body_agrees(policy, any_raw(6, 25, 3))
+    current, membrane, _, output = split(spec, states)
+    assert (current.min(), current.max()) == (-128, 127)
+    assert membrane.min() == -128
+    assert (output.min(), output.max()) == (-32768, 32767)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("n_neurons", [128, 160, 512, 1024])
+def test_counts_beyond_eight_bits_saturate_as_in_the_reference(n_neurons, sign):
+    # All neurons spike and reach all neurons, so S is ±N before it is cut to eight bits. The input
+    # stops after a step that made everything spike, so that S alone shows in the current.
+    spec = NetworkSpec(1, 1, n_neurons, n_exc=n_neurons if sign > 0 else 0, substeps=1)
+    policy = Policy(spec, plain_map(1), full(spec))
+    states = assert_every_body_agrees(policy, np.array([[127], [0]], np.int16))
+    current, *_ = split(spec, states)
+    assert set(current[1]) == {127 if sign > 0 else -128}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_neurons", [32, 288, 1024])
+def test_a_silent_network_has_the_references_bits(n_neurons, form):
+    spec = NetworkSpec(3, 3, n_neurons, form=form, substeps=4)
+    policy = Policy(spec, plain_map(3), np.zeros(spec.n_words))
+    states = assert_every_body_agrees(policy, any_raw(1, 5, 3))
+    assert not split(spec, states)[2].any()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_neurons", [32, 288, 1024])
+def test_a_network_that_always_spikes_has_the_references_bits(n_neurons, form):
+    spec = NetworkSpec(1, 3, n_neurons, n_exc=n_neurons, form=form, substeps=4)
+    policy = Policy(spec, plain_map(1), full(spec))
+    states = assert_every_body_agrees(policy, np.full((5, 1), 127, np.int16))
+    assert (split(spec, states)[2] == 0xFF).all()
+
+
+@every_kernel
+@pytest.mark.parametrize("form", FORMS)
+def test_spikes_are_counted(kernel, form):
+    spec = NetworkSpec(3, 3, 160, form=form, substeps=5)
+    policy, raw = any_policy(1, spec), any_raw(2, 6, 3)
+    core, batch = CoreNetwork(policy), batch_of(policy, 1, kernel=kernel)
+    w_in, w_rec, w_out = unpacked(policy)
+    state, total = reference.reset(spec), 0
+    for row in raw:
+        drive, spikes = input_drive(policy, w_in, row), 0
+        for _ in range(spec.substeps):
+            state = substep(spec, w_rec, w_out, drive, state)
+            spikes += int(state.spikes.sum())
+        core.step(row)
+        batch.step(row[None])
+        assert core.spike_count == spikes
+        total += spikes
+    assert total > 0
+    assert batch.activity == total / (len(raw) * spec.substeps * spec.n_neurons)
+
+
+@settings(max_examples=25, deadline=None)
+@given(specs(most_neurons=256), UINT32, UINT32)
+def test_the_core_digests_and_golden_traces_as_the_reference(spec, seed, crc):
+    policy, raw = any_policy(seed, spec), any_raw(seed, 3, spec.n_obs)
+    network = CoreNetwork(policy)
+    network.run(raw)
+    assert network.digest(crc) == zlib.crc32(reference_states(policy, raw)[-1], crc)
+    traced = reference.with_golden_trace(policy, 5)
+    network = CoreNetwork(traced)
+    network.run(raw)
+    assert network.golden_crc() == traced.golden_crc
+    assert network.state() == reference.state_bytes(reference.reset(spec))
+
+
+def test_a_golden_trace_that_is_wrong_comes_out_right():
+    policy = any_policy(1, NetworkSpec(3, 2, 32))
+    right = reference.golden_crc(policy, 4)
+    assert CoreNetwork(policy.with_golden(4, right ^ 1)).golden_crc() == right
+
+
+# --- members ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Population:
+    """Members of one shape with synapses of their own. raw: (T, population, n_obs) int16."""
+
+    spec: NetworkSpec
+    observation_map: ObservationMap
+    synapses: list[np.ndarray]
+    raw: np.ndarray
+
+    def batch(self, **how) -> Batch:
+        batch = Batch(self.spec, len(self.synapses), **how)
+        batch.set_map(self.observation_map)
+        for member, synapses in enumerate(self.synapses):
+            batch.load(member, synapses)
+        return batch
+
+    def policy(self, member: int) -> Policy:
+        return Policy(self.spec, self.observation_map, self.synapses[member])
+
+
+def population(size: int, steps: int, seed: int = 0, **shape) -> Population:
+    spec = NetworkSpec(**{"n_obs": 5, "n_act": 3, "n_neurons": 96, "substeps": 3} | shape)
+    random = np.random.default_rng(seed)
+    synapses = [bits(random, spec, random.choice(DENSITIES)) for _ in range(size)]
+    return Population(
+        spec, any_map(random, spec.n_obs), synapses, any_raw(seed, steps, size, spec.n_obs)
+    )
+
+
+def all_states(batch: Batch) -> list[bytes]:
+    return [batch.state(member) for member in range(batch.population)]
+
+
+@every_kernel
+@pytest.mark.parametrize("shape", [{}, {"n_neurons": 544}, {"form": SIGNED}])
+def test_members_are_independent(kernel, shape):
+    members = population(9, 4, **shape)
+    batch = members.batch(kernel=kernel, threads=2)
+    outputs = [batch.step(raw) for raw in members.raw]
+    for member in range(9):
+        states = reference_states(members.policy(member), members.raw[:, member])
+        assert batch.state(member) == states[-1]
+        expected = split(members.spec, states)[3]
+        np.testing.assert_array_equal([output[member] for output in outputs], expected)
+
+
+@every_kernel
+def test_inactive_members_are_left_untouched(kernel):
+    members = population(11, 2)
+    batch = members.batch(kernel=kernel, threads=2)
+    batch.step(members.raw[0])
+    before = all_states(batch)
+    active = np.arange(11) % 3 == 1
+    out = np.full((11, 3), 12345, np.int16)
+    batch.step(members.raw[1], active, out=out)
+    for member in range(11):
+        states = reference_states(members.policy(member), members.raw[:, member])
+        assert batch.state(member) == (states[1] if active[member] else before[member])
+    assert (out[~active] == 12345).all()
+    outputs = split(members.spec, all_states(batch))[3]
+    np.testing.assert_array_equal(out[active], outputs[active])
+
+
+@every_kernel
+def test_a_step_of_no_member_changes_nothing(kernel):
+    members = population(5, 1)
+    batch = members.batch(kernel=kernel)
+    before = all_states(batch)
+    assert not batch.step(members.raw[0], np.zeros(5, bool)).any()
+    assert all_states(batch) == before
+
+
+@every_kernel
+def test_a_reset_reaches_the_chosen_members_alone(kernel):
+    members = population(70, 2)
+    batch = members.batch(kernel=kernel, threads=3)
+    fresh = reference.state_bytes(reference.reset(members.spec))
+    assert set(all_states(batch)) == {fresh}
+    batch.step(members.raw[0])
+    before = all_states(batch)
+    which = np.arange(70) % 4 == 0
+    batch.reset(which)
+    expected = [fresh if which[member] else before[member] for member in range(70)]
+    assert all_states(batch) == expected
+    batch.reset()
+    assert set(all_states(batch)) == {fresh}
+
+
+@every_kernel
+def test_an_episode_after_a_reset_is_the_first_again(kernel):
+    members = population(5, 3)
+    batch = members.batch(kernel=kernel)
+    runs = []
+    for _ in range(2):
+        batch.reset()
+        for raw in members.raw:
+            batch.step(raw)
+        runs.append(all_states(batch))
+    assert runs[0] == runs[1]
+
+
+@every_kernel
+@settings(max_examples=20, deadline=None)
+@given(spec=specs(), seed=UINT32)
+def test_stored_synapses_are_what_was_loaded(kernel, spec, seed):
+    random = np.random.default_rng(seed)
+    rows = [bits(random, spec, 0.5) for _ in range(3)]
+    batch = Batch(spec, 3, kernel=kernel)
+    for member, row in enumerate(rows):
+        batch.load(member, row)
+    for member, row in enumerate(rows):
+        np.testing.assert_array_equal(batch.store(member), row.ravel())
+
+
+@every_kernel
+def test_new_synapses_leave_the_state_alone(kernel):
+    members = population(3, 1)
+    batch = members.batch(kernel=kernel)
+    batch.step(members.raw[0])
+    before = all_states(batch)
+    batch.load(1, members.synapses[0])
+    batch.sample(np.full(members.spec.n_synapses, 1 << 15, np.uint16), 1, 2)
+    assert all_states(batch) == before
+
+
+# --- threads and kernels ----------------------------------------------------------------------
+
+
+@every_kernel
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [1, 37])
+def test_results_do_not_depend_on_threads_or_kernel(kernel, threads, size):
+    everything = outcome(size, kernel, threads)
+    assert everything == outcome(size, kernels()[-1], 1)
+
+
+def outcome(size: int, kernel: str, threads: int) -> list[bytes]:
+    """All that a generation of a population leaves."""
+    members = population(size, 5, n_neurons=160, n_obs=7)
+    batch = members.batch(kernel=kernel, threads=threads)
+    rho = np.random.default_rng(1).integers(66, 65471, members.spec.n_synapses).astype(np.uint16)
+    batch.sample(rho, 3, 4)
+    left = []
+    for step, raw in enumerate(members.raw):
+        left.append(batch.step(raw, active=np.arange(size) % 5 != step).tobytes())
+    ranks = reference.centered_ranks(np.random.default_rng(2).integers(0, 9, size))
+    left += [batch.gradient(ranks).tobytes(), str(batch.activity).encode()]
+    left += [batch.store(member).tobytes() for member in range(size)]
+    return left + all_states(batch)
+
+
+@every_kernel
+def test_a_batch_tells_its_kernel(kernel):
+    assert Batch(NetworkSpec(1, 1), 1, kernel=kernel).kernel == kernel
+
+
+def test_the_best_kernel_is_the_default():
+    assert Batch(NetworkSpec(1, 1), 1).kernel == kernels()[0]
+
+
+# --- randomness and evolution -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "counter, key, result",
+    [  # Random123's kat_vectors, threefry2x32 with 20 rounds
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((0xFFFFFFFF,) * 2, (0xFFFFFFFF,) * 2, (0x1CB996FC, 0xBB002BE7)),
+        ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_threefry_has_the_published_answers(counter, key, result):
+    assert engine.threefry2x32(key, counter) == result
+
+
+@given(st.tuples(UINT32, UINT32), st.tuples(UINT32, UINT32))
+def test_threefry_is_the_references(key, counter):
+    assert engine.threefry2x32(key, counter) == reference.threefry2x32(key, counter)
+
+
+def any_rho(seed: int, n_synapses: int, dtype) -> np.ndarray:
+    """All magnitudes, and runs of the extremes: lanes that are decided late or never."""
+    random = np.random.default_rng(seed)
+    top = np.iinfo(dtype).max
+    rho = random.integers(0, top + 1, n_synapses) >> random.integers(0, 16, n_synapses)
+    ends = random.choice([0, 1, top // 2, top // 2 + 1, top - 1, top], n_synapses)
+    return np.where(random.random(n_synapses) < 0.3, ends, rho).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+@settings(max_examples=25, deadline=None)
+@given(
+    spec=specs(most_neurons=160),
+    seed=UINT32,
+    generation=UINT32,
+    first=st.one_of(st.sampled_from([0, 1, (1 << 28) - 3]), st.integers(0, (1 << 28) - 3)),
+)
+def test_samples_are_the_references(dtype, spec, seed, generation, first):
+    rho = any_rho(seed, spec.n_synapses, dtype)
+    expected = [reference.sample_synapses(rho, seed, generation, first + k) for k in range(3)]
+    np.testing.assert_array_equal(
+        engine.sample_synapses(rho, seed, generation, first + 1), expected[1]
+    )
+    for kernel in kernels():
+        batch = Batch(spec, 3, threads=2, kernel=kernel)
+        batch.sample(rho, seed, generation, first)
+        for k in range(3):
+            np.testing.assert_array_equal(batch.store(k), expected[k], kernel)
+
+
+@every_kernel
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+@pytest.mark.parametrize("extreme", ["lowest", "highest"])
+def test_the_extremes_of_rho_are_sampled_exactly(kernel, dtype, extreme):
+    spec = NetworkSpec(9, 3, 1024)
+    value = 0 if extreme == "lowest" else np.iinfo(dtype).max
+    rho = np.full(spec.n_synapses, value, dtype)
+    batch = Batch(spec, 2, kernel=kernel)
+    batch.sample(rho, 5, 6)
+    for k in range(2):
+        np.testing.assert_array_equal(batch.store(k), reference.sample_synapses(rho, 5, 6, k))
+        if extreme == "lowest":
+            assert not batch.store(k).any()
+
+
+def ranks_of(random: np.random.Generator, size: int, reach: int) -> np.ndarray:
+    """Weights (size,) int32 up to `reach` that sum to 0; the odd one out gets none."""
+    half = random.integers(1, reach + 1, size // 2)
+    ranks = np.concatenate([half, -half, np.zeros(size % 2, int)])
+    return random.permutation(ranks).astype(np.int32)
+
+
+@every_kernel
+@pytest.mark.parametrize("size", [2, 3, 17, 300])
+@pytest.mark.parametrize("shape", [{}, {"n_neurons": 32, "n_exc": 3}, {"form": SIGNED}])
+def test_gradients_are_the_references(kernel, size, shape):
+    members = population(size, 1, **shape)
+    batch, random = members.batch(kernel=kernel, threads=2), np.random.default_rng(size)
+    stacked = np.stack([synapses.ravel() for synapses in members.synapses])
+    most = (1 << 14) - 1
+    for ranks in (
+        reference.centered_ranks(random.random(size)),
+        reference.centered_ranks(random.integers(0, 2, size)),
+        ranks_of(random, size, most),
+        np.array([most, -most] + [0] * (size - 2), np.int32),
+        np.zeros(size, np.int32),
+    ):
+        np.testing.assert_array_equal(batch.gradient(ranks), reference.gradient(ranks, stacked))
+
+
+@every_kernel
+def test_the_largest_population_has_the_references_gradient(kernel):
+    spec, size = NetworkSpec(1, 1, 32), (1 << 14) - 1
+    rho = np.full(spec.n_synapses, 60000, np.uint16)
+    batch, random = Batch(spec, size, kernel=kernel), np.random.default_rng(3)
+    batch.sample(rho, 1, 2)
+    stacked = np.stack([batch.store(member) for member in range(size)])
+    order = random.permutation(size)
+    for ranks in (
+        reference.centered_ranks(random.random(size)),
+        np.sign(order - size // 2) * size,  # as large as they may be
+    ):
+        np.testing.assert_array_equal(batch.gradient(ranks), reference.gradient(ranks, stacked))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+@settings(max_examples=40, deadline=None)
+@given(
+    step=st.one_of(st.sampled_from([0, 1, 2**32 - 1]), UINT32),
+    reach=st.integers(0, 31),
+    seed=UINT32,
+    generation=UINT32,
+)
+def test_updates_are_the_references(dtype, step, reach, seed, generation):
+    random = np.random.default_rng(seed)
+    low, high = (66, 65470) if dtype == np.uint16 else (1, 255)
+    rho = random.integers(low, high + 1, 257).astype(dtype)
+    gradient = random.integers(-(2**reach), 2**reach, 257).astype(np.int32)
+    gradient[:2] = -(2**31), 2**31 - 1
+    before = rho.copy()
+    moved = engine.update_rho(rho, gradient, step, seed, generation)
+    expected = reference.update_rho(rho, gradient, step, seed, generation)
+    assert moved.dtype == expected.dtype
+    np.testing.assert_array_equal(moved, expected)
+    np.testing.assert_array_equal(rho, before)
+
+
+@pytest.mark.parametrize("dtype, bounds", [(np.uint16, (66, 65470)), (np.uint8, (1, 255))])
+def test_updates_stop_at_the_bounds(dtype, bounds):
+    rho = np.full(2, np.iinfo(dtype).max // 2, dtype)
+    gradient = np.array([-(2**31), 2**31 - 1], np.int32)
+    assert tuple(engine.update_rho(rho, gradient, 2**32 - 1, 0, 0)) == bounds
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+SMALL = NetworkSpec(n_obs=3, n_act=2, n_neurons=32)
+RHO = np.full(SMALL.n_synapses, 1 << 15, np.uint16)
+
+
+@every_kernel
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda batch: batch.load(4, np.zeros(SMALL.n_words)), id="load-member"),
+        pytest.param(lambda batch: batch.load(-1, np.zeros(SMALL.n_words)), id="load-negative"),
+        pytest.param(lambda batch: batch.load(0, np.zeros(SMALL.n_words - 1)), id="load-words"),
+        pytest.param(lambda batch: batch.store(4), id="store-member"),
+        pytest.param(lambda batch: batch.state(4), id="state-member"),
+        pytest.param(lambda batch: batch.state(-1), id="state-negative"),
+        pytest.param(lambda batch: batch.sample(RHO[1:], 0, 0), id="sample-length"),
+        pytest.param(lambda batch: batch.sample(np.repeat(RHO, 2)[::2], 0, 0), id="sample-strided"),
+        pytest.param(lambda batch: batch.sample(RHO.astype(float), 0, 0), id="sample-floats"),
+        pytest.param(lambda batch: batch.sample(RHO, 0, 0, (1 << 28) - 3), id="sample-first"),
+        pytest.param(lambda batch: batch.sample(RHO, -1, 0), id="sample-seed"),
+        pytest.param(lambda batch: batch.sample(RHO, 0, 1 << 32), id="sample-generation"),
+        pytest.param(lambda batch: batch.gradient([1, -1]), id="ranks-few"),
+        pytest.param(lambda batch: batch.gradient([1, 1, -1, 0]), id="ranks-sum"),
+        pytest.param(lambda batch: batch.gradient([1 << 14, -(1 << 14), 0, 0]), id="ranks-large"),
+        pytest.param(lambda batch: batch.step(np.zeros((4, 2), np.int16)), id="step-channels"),
+        pytest.param(lambda batch: batch.step(np.zeros((3, 3), np.int16)), id="step-members"),
+        pytest.param(lambda batch: batch.step(RAW, np.ones(3, bool)), id="step-active"),
+        pytest.param(lambda batch: batch.step(RAW, out=np.zeros((4, 1), np.int16)), id="out-shape"),
+        pytest.param(lambda batch: batch.step(RAW, out=np.zeros((4, 2), np.int32)), id="out-type"),
+        pytest.param(
+            lambda batch: batch.step(RAW, out=np.zeros((4, 4), np.int16)[:, ::2]), id="out-strided"
+        ),
+        pytest.param(lambda batch: batch.step(RAW, out=FROZEN), id="out-read-only"),
+        pytest.param(lambda batch: batch.reset(np.ones(5, bool)), id="reset-mask"),
+        pytest.param(lambda batch: batch.set_map(plain_map(2)), id="map-channels"),
+    ],
+)
+def test_a_wrong_argument_is_a_value_error_and_changes_nothing(kernel, use):
+    batch = Batch(SMALL, 4, kernel=kernel)
+    batch.set_map(plain_map(3))
+    batch.sample(RHO, 1, 2)
+    batch.step(RAW)
+    before = [*all_states(batch), *(batch.store(member).tobytes() for member in range(4))]
+    with pytest.raises(ValueError):
+        use(batch)
+    assert [*all_states(batch), *(batch.store(m).tobytes() for m in range(4))] == before
+
+
+RAW = any_raw(1, 4, 3)
+FROZEN = np.zeros((4, 2), np.int16)
+FROZEN.setflags(write=False)
+
+
+def test_a_population_too_large_for_its_sums_is_refused():
+    batch = Batch(SMALL, 1 << 14)
+    with pytest.raises(ValueError):
+        batch.gradient(np.zeros(1 << 14, np.int32))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"population": 0},
+        {"population": -1},
+        {"population": 1 << 32},
+        {"population": 1, "kernel": "sse9"},
+        {"population": 1, "threads": -1},
+    ],
+)
+def test_a_batch_that_cannot_be_made_is_a_tool_error(arguments):
+    with pytest.raises(ToolError, match="could not be made"):
+        Batch(SMALL, **arguments)
+
+
+def test_a_batch_beyond_memory_is_a_tool_error():
+    with pytest.raises(ToolError, match="memory is short"):
+        Batch(NetworkSpec(1024, 64, 1024), (1 << 32) - 1, threads=1)
+
+
+@pytest.mark.parametrize(
+    "rho, gradient",
+    [
+        (RHO[:64], np.zeros(63, np.int32)),
+        (RHO[:64].astype(np.int32), np.zeros(64, np.int32)),
+        (RHO[:64].astype(float), np.zeros(64, np.int32)),
+    ],
+)
+def test_an_update_of_what_is_no_rho_is_a_value_error(rho, gradient):
+    with pytest.raises(ValueError):
+        engine.update_rho(rho, gradient, 1, 0, 0)
+
+
+@pytest.mark.parametrize("rho", [RHO[:33], RHO[:64].astype(float)])
+def test_a_sample_of_what_is_no_rho_is_a_value_error(rho):
+    with pytest.raises(ValueError):
+        engine.sample_synapses(rho, 0, 0, 0)
+
+
+def test_the_core_refuses_counts_of_another_shape():
+    with pytest.raises(ValueError):
+        CoreNetwork(any_policy(1, SMALL)).step(np.zeros(4, np.int16))
+
+
+def test_the_core_refuses_a_damaged_image():
+    policy = any_policy(1, SMALL)
+    image = bytearray(policy.image)
+    image[100] ^= 1
+    policy.__dict__["image"] = bytes(image)
+    with pytest.raises(PolicyError, match="core refuses"):
+        CoreNetwork(policy)
+
+
+# --- the long run -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """`policies` random policies of one width, each with `streams` episodes of `steps` steps."""
+
+    n_neurons: int
+    policies: int
+    streams: int
+    steps: int
+
+    @property
+    def control_steps(self) -> int:
+        return self.policies * self.streams * self.steps
+
+
+STRETCHES = [
+    Stretch(32, policies=24, streams=64, steps=45),
+    Stretch(64, policies=12, streams=48, steps=38),
+    Stretch(96, policies=6, streams=32, steps=32),
+    Stretch(256, policies=6, streams=24, steps=24),
+    Stretch(512, policies=3, streams=16, steps=20),
+    Stretch(1024, policies=4, streams=12, steps=16),
+]
+
+
+def reference_digests(policy: Policy, raw) -> list[int]:
+    """The digest over every state of every stream. raw: (T, streams, n_obs)."""
+    spec = policy.spec
+    w_in, w_rec, w_out = unpacked(policy)  # control_step does so at every step
+    digests = []
+    for stream in range(raw.shape[1]):
+        state, digest = reference.reset(spec), 0
+        for row in raw[:, stream]:
+            drive = input_drive(policy, w_in, row)
+            for _ in range(spec.substeps):
+                state = substep(spec, w_rec, w_out, drive, state)
+            digest = zlib.crc32(reference.state_bytes(state), digest)
+        digests.append(digest)
+    return digests
+
+
+def core_digests(policy: Policy, raw) -> list[int]:
+    network, digests = CoreNetwork(policy), []
+    for stream in range(raw.shape[1]):
+        network.reset()
+        digest = 0
+        for row in raw[:, stream]:
+            network.step(row)
+            digest = network.digest(digest)
+        digests.append(digest)
+    return digests
+
+
+def kernel_digests(kernel: str, policy: Policy, raw) -> list[int]:
+    batch = batch_of(policy, raw.shape[1], kernel=kernel)
+    digests = [0] * raw.shape[1]
+    for rows in raw:
+        batch.step(rows)
+        digests = [zlib.crc32(batch.state(k), digest) for k, digest in enumerate(digests)]
+    return digests
+
+
+def onnx_digests(path, policy: Policy, raw) -> list[int]:
+    bounds = (1.0,) * policy.spec.n_act if policy.spec.actions == CONTINUOUS else ()
+    save_policy(path, policy, PolicyInfo(low=tuple(-x for x in bounds), high=bounds))
+    runner = OnnxPolicy(path, batch=raw.shape[1])
+    digests = [0] * raw.shape[1]
+    for rows in raw:
+        observations = np.ldexp(rows.astype(np.float32), -policy.observation_map.exponent)
+        runner.act(observations)
+        current, membrane, spikes, output = runner.state
+        packed = np.packbits(spikes, axis=1, bitorder="little")
+        for k, digest in enumerate(digests):
+            state = b"".join(part[k].tobytes() for part in (current, membrane, packed, output))
+            digests[k] = zlib.crc32(state, digest)
+    return digests
+
+
+def long_run() -> Iterator[tuple[Policy, np.ndarray]]:
+    """Policies of every kind, with counts (T, streams, n_obs)."""
+    random = np.random.default_rng(2024)
+    for stretch in STRETCHES:
+        for number in range(stretch.policies):
+            n, form = stretch.n_neurons, FORMS[number % 2]
+            spec = NetworkSpec(
+                n_obs=int(random.integers(1, 18)),
+                n_act=int(random.integers(1, 7)),
+                n_neurons=n,
+                n_exc=n if form == SIGNED else int(random.integers(0, n + 1)),
+                form=form,
+                substeps=1 + number % (4 if n < 256 else 2),
+                current_shift=int(random.integers(1, 5)),
+                membrane_shift=int(random.integers(1, 5)),
+                output_shift=int(random.integers(1, 8)),
+                recurrent_gain=int(random.integers(-3, 4)),
+                output_gain=int(random.integers(4, 13)),
+                input_shift=int(random.integers(0, 4)),
+                actions=number // 2 % 2,
+            )
+            density = DENSITIES[number % len(DENSITIES)] if number % 3 else 0.5
+            policy = any_policy(int(random.integers(1 << 32)), spec, density)
+            shape = stretch.steps, stretch.streams, spec.n_obs
+            yield policy, any_raw(int(random.integers(1 << 32)), *shape)
+
+
+def test_every_body_gives_equal_bits_on_100000_control_steps(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    bodies = {"core": core_digests}
+    for name in kernels():
+        bodies[name] = lambda policy, raw, name=name: kernel_digests(name, policy, raw)
+    bodies["onnxruntime"] = lambda policy, raw: onnx_digests(tmp_path / "p.onnx", policy, raw)
+    seconds = dict.fromkeys(["reference", *bodies], 0.0)
+    steps = 0
+    for policy, raw in long_run():
+        begun = time.perf_counter()
+        expected = reference_digests(policy, raw)
+        seconds["reference"] += time.perf_counter() - begun
+        for name, digests in bodies.items():
+            begun = time.perf_counter()
+            assert digests(policy, raw) == expected, (name, policy.spec)
+            seconds[name] += time.perf_counter() - begun
+        steps += raw.shape[0] * raw.shape[1]
+    with capsys.disabled():
+        took = ", ".join(f"{name} {spent:.1f} s" for name, spent in seconds.items())
+        print(f"\n{steps:,} control steps in each body, every state equal: {took}")
+    assert steps >= 100_000
