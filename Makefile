@@ -4,7 +4,7 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
-PROGRAMS := cc:gcc qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
+PROGRAMS := cc:gcc qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
 BOARDS  := virtual mps2-an386
 
 .PHONY: help setup demo test hil lint bench bench-tasks wheel clean programs

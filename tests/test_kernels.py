@@ -1,0 +1,59 @@
+"""The engine's kernels on processors that this machine is not, and under the sanitizers."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "host"))
+import native  # noqa: E402
+
+ZIG = [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all"]
+
+
+def build(folder: Path, compiler: list[str], flags: tuple[str, ...] = (), x86: bool = False) -> Path:
+    """tests/c/test_batch.c with the library's own sources and flags."""
+    objects = []
+    kernels = [native.BATCH / f"{kernel}.c" for kernel in native.KERNEL_FLAGS] if x86 else []
+    for source in (*native.SOURCES, *kernels, ROOT / "tests/c/test_batch.c"):
+        made = folder / f"{source.stem}.o"
+        instructions = native.KERNEL_FLAGS.get(source.stem, "").split()
+        includes = [f"-I{native.CORE}", f"-I{native.BATCH}"]
+        command = [*compiler, *native.FLAGS, *flags, *instructions, *includes]
+        subprocess.run([*command, "-c", source, "-o", made], check=True, timeout=300)
+        objects.append(made)
+    program = folder / "test_batch"
+    command = [*compiler, *flags, "-pthread", *objects, "-o", program]
+    subprocess.run(command, check=True, timeout=300)
+    return program
+
+
+def run(command: list) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "emulator", "kernel"),
+    [
+        ("aarch64-linux-musl", "qemu-aarch64", "neon"),
+        ("riscv64-linux-musl", "qemu-riscv64", "plain"),
+    ],
+)
+def test_kernel_equals_the_core_on_another_architecture(tmp_path, target, emulator, kernel):
+    assert shutil.which(emulator), f"{emulator} is missing: apt-get install qemu-user"
+    program = build(tmp_path, [*ZIG, "-target", target], ("-static",))
+    assert f"{kernel}: 150 control steps equal" in run([emulator, program, "30"])
+
+
+def test_kernels_of_this_machine_are_clean_under_the_sanitizers(tmp_path):
+    flags = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    from ecedge.engine import kernels
+
+    output = run([build(tmp_path, ["gcc"], flags, x86="sse2" in kernels()), "40"])
+    for kernel in kernels():
+        assert f"{kernel}: 200 control steps equal" in output
