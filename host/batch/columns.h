@@ -1,5 +1,5 @@
 /* Sums of one-bit rows in bit-sliced counters, ROW_BITS synapses at once: included once for each
- * width, with ROW_BITS and NAME(x) defined. Plane b holds bit b of ROW_BITS two's complement numbers.
+ * width, with ROW_BITS, NAME(x) and, for AVX-512, TERNARY and TERNARY_TYPE defined. Plane b holds bit b of ROW_BITS two's complement numbers.
  */
 
 typedef uint64_t NAME(row) __attribute__((vector_size(ROW_BITS / 8), may_alias));
@@ -13,9 +13,15 @@ static inline ROW NAME(row_splat)(bool set)
 /* sum + a + b; what carries is returned. */
 static inline ROW NAME(full_add)(ROW *sum, ROW a, ROW b)
 {
+#if defined(__AVX512VL__)
+    /* Two instructions, which compilers do not find by themselves: majority and parity of three. */
+    ROW carry = (ROW)TERNARY((TERNARY_TYPE)*sum, (TERNARY_TYPE)a, (TERNARY_TYPE)b, 0xE8);
+    *sum = (ROW)TERNARY((TERNARY_TYPE)*sum, (TERNARY_TYPE)a, (TERNARY_TYPE)b, 0x96);
+#else
     ROW half = *sum ^ a;
     ROW carry = (*sum & a) | (half & b);
     *sum = half ^ b;
+#endif
     return carry;
 }
 
@@ -187,3 +193,7 @@ static void NAME(weigh)(const ec_weighted_members *members, uint32_t offset, int
 #endif
 
 #undef ROW
+#undef ROW_BITS
+#undef NAME
+#undef TERNARY
+#undef TERNARY_TYPE

@@ -350,26 +350,26 @@ static void slice(const uint16_t *rho16, const uint8_t *rho8, uint32_t *plane, u
     }
 }
 
-#define ROW_BITS 128
-#define NAME(x)  x##_128
+#define ROW_BITS     128
+#define NAME(x)      x##_128
+#define TERNARY      _mm_ternarylogic_epi64
+#define TERNARY_TYPE __m128i
 #include "columns.h"
-#undef ROW_BITS
-#undef NAME
 
 #if WIDEST_ROW >= 256
-#define ROW_BITS 256
-#define NAME(x)  x##_256
+#define ROW_BITS     256
+#define NAME(x)      x##_256
+#define TERNARY      _mm256_ternarylogic_epi64
+#define TERNARY_TYPE __m256i
 #include "columns.h"
-#undef ROW_BITS
-#undef NAME
 #endif
 
 #if WIDEST_ROW >= 512
-#define ROW_BITS 512
-#define NAME(x)  x##_512
+#define ROW_BITS     512
+#define NAME(x)      x##_512
+#define TERNARY      _mm512_ternarylogic_epi64
+#define TERNARY_TYPE __m512i
 #include "columns.h"
-#undef ROW_BITS
-#undef NAME
 #endif
 
 static uint32_t step(const ec_layout *layout, uint8_t *member, const int16_t *raw)
