@@ -7,7 +7,7 @@
     │   ├── BoardError       unknown board, or a policy that does not fit it
     │   └── ToolError        a program or package that is needed and missing
     └── WorldError         the world did not play along                (exit code 1)
-        ├── StorageError     a file could not be written or read
+        ├── StorageError     a file could not be written or read         (exit code 2)
         ├── TrainingError    a task gave something that cannot be learned from
         ├── BuildError       the compiler said no
         └── LinkError        nothing usable at the other end of the line
@@ -58,7 +58,7 @@ class WorldError(EcedgeError):
 
 
 class StorageError(WorldError):
-    pass
+    exit_code = 2
 
 
 class TrainingError(WorldError):

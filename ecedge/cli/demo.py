@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from .train import INTERRUPTED, show_progress
+
 TASK = "CartPole-v1"
 TARGET = 500.0
 EPISODES = 10
@@ -26,6 +28,14 @@ def demo(
     Leaves `policy.onnx`, the learning curve and a one-page HTML report. An interrupted demo goes on
     where it was; a finished one begins anew.
     """
+    try:
+        run_demo(out, seed)
+    except KeyboardInterrupt:
+        print("ecedge: Interrupted; call it again, it goes on where it was.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def run_demo(out: Path, seed: int) -> None:
     from ..boards import find_board
     from ..boards.build import build
     from ..devices import open_device
@@ -35,12 +45,12 @@ def demo(
     from ..training.curve import save_curve
     from ..training.trainer import POLICY
     from .run import describe
-    from .train import show_progress
 
     begun = time.monotonic()
     finished = out / "report.html"
     if finished.exists():
-        shutil.rmtree(out)
+        finished.unlink()
+        shutil.rmtree(out / "run", ignore_errors=True)
     say(1, f"Training {TASK} until the deterministic policy returns {TARGET:g}.")
     trainer = open_trainer(out / "run", seed)
     show_progress(trainer)

@@ -115,14 +115,14 @@ def train(
         trainer = Trainer(settings, folder, threads)
     try:
         show_progress(trainer)
+        report(trainer, as_json)
     except KeyboardInterrupt:
         print(
-            f"ecedge: Interrupted; {trainer.generation} generations are safe. "
+            f"ecedge: Interrupted; {trainer.saved} generations are safe. "
             f"Go on with: ecedge train --resume {trainer.folder}",
             file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None
-    report(trainer, as_json)
 
 
 def show_progress(trainer) -> None:

@@ -128,11 +128,17 @@ class Batch:
         return bytes(ffi.buffer(state))
 
     @property
-    def activity(self) -> float:
-        """Spikes a neuron and substep, over all steps so far."""
+    def counts(self) -> tuple[int, int]:
+        """(spikes, substeps of neurons) of all steps so far."""
         spikes, substeps = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         check(lib.ec_batch_activity(self._batch, spikes, substeps))
-        return spikes[0] / max(1, substeps[0])
+        return spikes[0], substeps[0]
+
+    @property
+    def activity(self) -> float:
+        """Spikes a neuron and substep, over all steps so far."""
+        spikes, substeps = self.counts
+        return spikes / max(1, substeps)
 
     def _mask(self, which):
         """(array to keep alive, C pointer) of a mask, or NULL for all."""

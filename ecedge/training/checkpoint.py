@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,24 +18,36 @@ VERSION = 1
 def save_checkpoint(path: Path, settings: Settings, state: dict[str, np.ndarray]) -> None:
     """state: arrays by name. The file is the old one or the new one, whole."""
     buffer = io.BytesIO()
-    head = json.dumps({"version": VERSION, "settings": settings.to_dict()})
-    np.savez(buffer, head=np.array(head), **state)
+    head = {"version": VERSION, "settings": settings.to_dict(), "arrays": sorted(state)}
+    np.savez(buffer, head=np.array(json.dumps(head)), **state)
     write_atomically(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> tuple[Settings, dict[str, np.ndarray]]:
     """Raises UsageError if there is none, StorageError if it is not a whole ecedge checkpoint."""
-    if not path.exists():
-        raise UsageError(f"There is no checkpoint {path}.", "Give the folder of an earlier run.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"There is no checkpoint {path}.", "Give the folder of an earlier run."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(f"Cannot read {path}: {reason}.") from error
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}
         head = json.loads(str(state.pop("head")))
         version = head["version"]
-        settings = Settings(**head["settings"]) if version == VERSION else None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise StorageError(f"{path} is not a checkpoint of ecedge: {error}.") from None
-    if settings is None:
+        if version == VERSION:
+            settings = Settings(**head["settings"])
+            if head["arrays"] != sorted(state):
+                raise KeyError("arrays")
+    except Exception as error:  # readers of zip and npy raise whatever they like at damage
+        raise StorageError(
+            f"{path} is damaged, or not a checkpoint of ecedge.", "Begin the run anew."
+        ) from error
+    if version != VERSION:
         raise StorageError(
             f"{path} has checkpoint version {version}; this ecedge reads {VERSION}.",
             "Resume it with the ecedge that wrote it.",

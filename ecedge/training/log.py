@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from ..errors import StorageError
@@ -19,6 +20,8 @@ class Log:
         try:
             with open(self.path, "a") as file:
                 file.write(json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise StorageError(
                 f"Cannot write {self.path}: {(error.strerror or str(error)).lower()}.",
@@ -35,9 +38,12 @@ def read_log(path: Path) -> list[dict]:
     """The entries of a log, up to a line that is not whole."""
     entries = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text("utf-8", "replace").splitlines():
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except json.JSONDecodeError:
                 break
+            if not isinstance(entry, dict) or "generation" not in entry:
+                break
+            entries.append(entry)
     return entries

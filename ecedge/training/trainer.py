@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..engine import Batch
+from ..errors import StorageError
 from ..evolution import Evolution
 from ..model import ObservationMap, Policy
 from ..policy_file import PolicyInfo, save_policy
@@ -29,7 +30,8 @@ EPISODES, EVALUATION, FRESH = range(3)  # streams of seeds, so that none is used
 @dataclass(frozen=True)
 class Generation:
     """What one generation showed. Returns are sums of rewards; `evaluation` is the mean return of
-    the deterministic policy, None in a generation without one."""
+    the deterministic policy, None in a generation without one; `activity` is spikes a neuron and
+    substep. `steps` and `seconds` count from the run's beginning."""
 
     generation: int
     steps: int
@@ -40,6 +42,16 @@ class Generation:
     activity: float
     evaluation: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best policy so far, and when it was found: generations and plant steps done by then."""
+
+    evaluation: float
+    policy: Policy
+    generation: int
+    steps: int
 
 
 class Trainer:
@@ -57,7 +69,6 @@ class Trainer:
         self.task = find_task(settings.task)
         self.spec = settings.network(self.task)
         self._gain = input_scale(settings.input_gain, self.task.n_obs)[1]
-        self._networks = Batch(self.spec, settings.population, threads)
         training_task = self.task
         if settings.horizon is not None:
             training_task = replace(self.task, max_episode_steps=settings.horizon)
@@ -70,11 +81,19 @@ class Trainer:
             settings.rho_bits,
             settings.step,
         )
+        self._networks = Batch(self.spec, settings.population, threads)
         self._normaliser = Normaliser(self.task.n_obs)
         self._steps = 0
         self._seconds = 0.0
-        self._best: tuple[float, Policy] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        self._best: Best | None = None
+        self._saved = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot make the folder {folder}: {(error.strerror or str(error)).lower()}.",
+                "Choose another one.",
+            ) from error
         self._log = Log(folder / LOG)
 
     @classmethod
@@ -92,9 +111,14 @@ class Trainer:
         return self._search.generation
 
     @property
+    def saved(self) -> int:
+        """Generations that the checkpoint holds."""
+        return self._saved
+
+    @property
     def best(self) -> tuple[float, Policy] | None:
         """The best evaluation so far and its policy."""
-        return self._best
+        return (self._best.evaluation, self._best.policy) if self._best else None
 
     def policy(self) -> Policy:
         """The deterministic policy as it is now."""
@@ -102,27 +126,35 @@ class Trainer:
 
     def fresh_returns(self, episodes: int) -> np.ndarray:
         """Returns (episodes,) of the best policy on seeds that neither training nor selection saw."""
-        policy = self._best[1] if self._best else self.policy()
+        policy = self._best.policy if self._best else self.policy()
         return evaluate(policy, self.task, self._seeds(FRESH, 0, episodes))
 
     def __iter__(self) -> Iterator[Generation]:
         if self.generation == 0:
             self._log.rewind(0)
+            self._save()  # from here on the run can be resumed
         plants = self._training_task.make(self.settings.population)
         try:
-            while self.generation < self.settings.generations and not self._target_reached():
+            while not self._is_done() and not self._target_reached():
                 yield self._run_generation(plants)
+            if self._best is None:  # the run was cut shorter than its first evaluation
+                self._evaluate(self.policy())
+                self._save()
         finally:
             plants.close()
 
+    def _is_done(self) -> bool:
+        return self.generation >= self.settings.generations
+
     def _target_reached(self) -> bool:
         target = self.settings.target
-        return target is not None and self._best is not None and self._best[0] >= target
+        return target is not None and self._best is not None and self._best.evaluation >= target
 
     def _run_generation(self, plants) -> Generation:
         begun = time.perf_counter()
         number = self.generation
         observation_map = self._normaliser.freeze(self._gain)
+        spikes, substeps = self._networks.counts
         self._search.ask(self._networks)
         rollout = roll_out(
             self._training_task,
@@ -134,7 +166,10 @@ class Trainer:
         )
         self._search.tell(self._networks, rollout.returns)
         self._steps += rollout.steps
-        evaluation = self._evaluate(observation_map)
+        spikes, substeps = np.subtract(self._networks.counts, (spikes, substeps))
+        evaluation = None
+        if self.generation % self.settings.evaluate_every == 0 or self._is_done():
+            evaluation = self._evaluate(self._policy(observation_map))
         self._seconds += time.perf_counter() - begun
         generation = Generation(
             generation=number,
@@ -143,7 +178,7 @@ class Trainer:
             best=float(rollout.returns.max()),
             worst=float(rollout.returns.min()),
             certainty=self._search.certainty,
-            activity=self._networks.activity,
+            activity=float(spikes / substeps),
             evaluation=evaluation,
             seconds=self._seconds,
         )
@@ -151,16 +186,13 @@ class Trainer:
         self._save()
         return generation
 
-    def _evaluate(self, observation_map: ObservationMap) -> float | None:
-        done = self.generation
-        if done % self.settings.evaluate_every and done != self.settings.generations:
-            return None
-        policy = self._policy(observation_map)
+    def _evaluate(self, policy: Policy) -> float:
+        """The policy's mean return; it is kept if none was better."""
         # The same episodes every time, so that evaluations compare.
         seeds = self._seeds(EVALUATION, 0, self.settings.evaluation_episodes)
         mean = float(evaluate(policy, self.task, seeds).mean())
-        if self._best is None or mean >= self._best[0]:
-            self._best = mean, with_golden_trace(policy)
+        if self._best is None or mean >= self._best.evaluation:
+            self._best = Best(mean, with_golden_trace(policy), self.generation, self._steps)
             self._save_policy()
         return mean
 
@@ -172,15 +204,15 @@ class Trainer:
         return [int(word) >> 1 for word in words]
 
     def _save_policy(self) -> None:
-        mean, policy = self._best
+        best = self._best
         training = {
             **self.settings.to_dict(),
-            "generation": self.generation,
-            "steps": self._steps,
-            "evaluation": mean,
+            "generation": best.generation,
+            "steps": best.steps,
+            "evaluation": best.evaluation,
         }
         info = PolicyInfo(self.task.id, self.task.low, self.task.high, training)
-        save_policy(self.folder / POLICY, policy, info)
+        save_policy(self.folder / POLICY, best.policy, info)
 
     def _save(self) -> None:
         state = {
@@ -190,9 +222,12 @@ class Trainer:
             "seconds": np.array(self._seconds),
         }
         if self._best is not None:
-            state["best_evaluation"] = np.array(self._best[0])
-            state["best_image"] = np.frombuffer(self._best[1].image, np.uint8)
+            state["best_evaluation"] = np.array(self._best.evaluation)
+            state["best_image"] = np.frombuffer(self._best.policy.image, np.uint8)
+            state["best_generation"] = np.array(self._best.generation)
+            state["best_steps"] = np.array(self._best.steps)
         save_checkpoint(self.folder / CHECKPOINT, self.settings, state)
+        self._saved = self.generation
 
     def _restore(self, state) -> None:
         self._search.restore(state)
@@ -201,6 +236,12 @@ class Trainer:
         self._seconds = float(state["seconds"])
         if "best_image" in state:
             policy = Policy.from_image(state["best_image"].tobytes())
-            self._best = float(state["best_evaluation"]), policy
+            self._best = Best(
+                float(state["best_evaluation"]),
+                policy,
+                int(state["best_generation"]),
+                int(state["best_steps"]),
+            )
             self._save_policy()
+        self._saved = self.generation
         self._log.rewind(self.generation)
