@@ -1,5 +1,5 @@
-"""The two things that pyproject.toml cannot say: ecedge carries a C library that knows no Python, and
-the C sources that firmware projects are made of."""
+"""The two things that pyproject.toml cannot say: ecedge carries a C library that knows no Python,
+and the C sources that firmware projects are made of."""
 
 import shutil
 import sys

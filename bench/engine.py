@@ -1,8 +1,8 @@
 """Speed of the batch engine on this machine, all in one run, one thread, best of several turns.
 
-Networks are what a short training of CartPole leaves, stepped through the observations that they saw,
-so spikes are as frequent as in use. NumPy's float32 network and the firmware's C core take turns with
-the engine, and the ratios are what to look at: the machine may be shared.
+Networks are what a short training of CartPole leaves, stepped through the observations that they
+saw, so spikes are as frequent as in use. NumPy's float32 network and the firmware's C core take
+turns with the engine, and the ratios are what to look at: the machine may be shared.
 
     python bench/engine.py [--json]
 """

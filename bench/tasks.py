@@ -1,6 +1,6 @@
 """What the defaults learn: every native task, several seeds, judged on episodes that nothing saw.
 
-    python bench/tasks.py [--seeds 5] [--json]
+python bench/tasks.py [--seeds 5] [--json]
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ def learn(task: str, target: float | None, seed: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         trainer = Trainer(Settings(task, seed=seed, target=target), Path(folder))
-        for generation in trainer:
-            pass
+        *_, last = trainer
         return {
             "task": task,
             "seed": seed,
             "return": float(trainer.fresh_returns(EPISODES).mean()),
             "generations": trainer.generation,
-            "steps": generation.steps,
+            "steps": last.steps,
             "seconds": time.perf_counter() - begun,
         }
 

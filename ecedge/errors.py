@@ -1,21 +1,21 @@
 """Every error that ecedge raises on purpose.
 
-    EcedgeError            one sentence, then what to try
-    ├── UsageError         you asked for something impossible          (exit code 2)
-    │   ├── TaskError        unknown task, unsupported spaces
-    │   ├── PolicyError      a policy file or image that is not what it should be
-    │   ├── BoardError       unknown board, or a policy that does not fit it
-    │   └── ToolError        a program or package that is needed and missing
-    └── WorldError         the world did not play along                (exit code 1)
-        ├── StorageError     a file could not be written or read         (exit code 2)
-        ├── TrainingError    a task gave something that cannot be learned from
-        ├── BuildError       the compiler said no
-        └── LinkError        nothing usable at the other end of the line
-            ├── NoDevice       no port, nobody listening, or no answer   (exit code 2)
-            ├── NotEcedge      something answers, but not an ecedge device (exit code 2)
-            ├── AbiMismatch    an ecedge device of another version       (exit code 2)
-            ├── LinkTimeout    a device that was there stopped answering
-            └── DeviceRefused  the device answered with an error code
+EcedgeError            one sentence, then what to try
+├── UsageError         you asked for something impossible          (exit code 2)
+│   ├── TaskError        unknown task, unsupported spaces
+│   ├── PolicyError      a policy file or image that is not what it should be
+│   ├── BoardError       unknown board, or a policy that does not fit it
+│   └── ToolError        a program or package that is needed and missing
+└── WorldError         the world did not play along                (exit code 1)
+    ├── StorageError     a file could not be written or read         (exit code 2)
+    ├── TrainingError    a task gave something that cannot be learned from
+    ├── BuildError       the compiler said no
+    └── LinkError        nothing usable at the other end of the line
+        ├── NoDevice       no port, nobody listening, or no answer   (exit code 2)
+        ├── NotEcedge      something answers, but not an ecedge device (exit code 2)
+        ├── AbiMismatch    an ecedge device of another version       (exit code 2)
+        ├── LinkTimeout    a device that was there stopped answering
+        └── DeviceRefused  the device answered with an error code
 """
 
 

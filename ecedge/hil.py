@@ -1,9 +1,9 @@
-"""Hardware in the loop: a device drives the task, its host twin computes along, every bit is compared.
+"""Hardware in the loop: a device drives the task, its twin computes along, bits are compared.
 
     task ──observation──> counts ──STEP──> device ──outputs──> action ──> task
                              └──────────> host twin ──outputs, state digest──> must be equal
 
-The twin is the engine that trained the policy, so equality here says that what runs is what trained.
+The twin is the engine that trained the policy: equality says that what runs is what trained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SILENCE_MS = 2000  # the device makes itself safe when its host is gone for long
 
 
 class Twin:
-    """The policy on the host: `step` gives the outputs and the running digest that a device must."""
+    """The policy on the host: `step` gives the outputs and the digest that a device must."""
 
     def __init__(self, policy: Policy):
         self._networks = Batch(policy.spec, 1, threads=1)
@@ -189,6 +189,5 @@ def summarise(
         tick_hz=tick_hz,
         emulated=emulated,
         differing_bits=sum(episode.differing_bits for episode in results),
-        activity=sum(step.spikes for step in steps)
-        / (len(steps) * spec.substeps * spec.n_neurons),
+        activity=sum(step.spikes for step in steps) / (len(steps) * spec.substeps * spec.n_neurons),
     )

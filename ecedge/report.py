@@ -60,7 +60,9 @@ def draw_latencies(episodes: list[Episode], deadline_ms: float) -> bytes:
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    edges = np.geomspace(latencies.min() * 0.9, max(latencies.max(), latencies.min() * 1.5) * 1.1, 60)
+    edges = np.geomspace(
+        latencies.min() * 0.9, max(latencies.max(), latencies.min() * 1.5) * 1.1, 60
+    )
     axes.hist(latencies, bins=edges)
     axes.axvline(deadline_ms, color="tab:red", linewidth=1, label=f"deadline, {deadline_ms:g} ms")
     axes.set_xscale("log")

@@ -1,8 +1,8 @@
 """Builds the host's shared library and its Python bindings.
 
 One library holds the firmware's core, compiled for the host, and the batch engine. It is plain C
-without Python's headers: any C compiler will do, the one of the package `ziglang` too, and one wheel
-serves every Python version.
+without Python's headers: any C compiler will do, the one of the package `ziglang` too, and one
+wheel serves every Python version.
 """
 
 from __future__ import annotations

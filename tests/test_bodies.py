@@ -36,7 +36,7 @@ def test_updates_in_c():
 
 @pytest.mark.parametrize("kernel", kernels())
 def test_gradient_of_a_kernel(kernel):
-    """The vectors' synapses as the first rows of a network's W_in; the rest is equal in all members."""
+    """The vectors' synapses as the first rows of W_in; the rest is equal in all members."""
     for case in cases("updates"):
         synapses = [from_hex(words, "<u4") for words in case["synapses"]]
         spec = NetworkSpec(n_obs=32, n_act=1, n_neurons=32)

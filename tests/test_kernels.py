@@ -14,7 +14,9 @@ import native  # noqa: E402
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all"]
 
 
-def build(folder: Path, compiler: list[str], flags: tuple[str, ...] = (), x86: bool = False) -> Path:
+def build(
+    folder: Path, compiler: list[str], flags: tuple[str, ...] = (), x86: bool = False
+) -> Path:
     """tests/c/test_batch.c with the library's own sources and flags."""
     objects = []
     kernels = [native.BATCH / f"{kernel}.c" for kernel in native.KERNEL_FLAGS] if x86 else []

@@ -70,9 +70,7 @@ def run_demo(out: Path, seed: int) -> None:
     print("returns: " + " ".join(f"{episode.total:g}" for episode in results))
     print(describe(summary))
 
-    save_run_report(
-        finished, policy, info, hello, results, summary, curve.read_bytes(), str(built)
-    )
+    save_run_report(finished, policy, info, hello, results, summary, curve.read_bytes(), str(built))
     print(f"\npolicy  {trainer.folder / POLICY}\ncurve   {curve}\nreport  {finished}")
     print(f"All of it in {time.monotonic() - begun:.0f} s.")
     if summary.differing_bits or summary.least_return < TARGET:

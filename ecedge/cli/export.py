@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ def export(
     policy: PolicyFile,
     board: BoardName = "virtual",
     out: Annotated[
-        Optional[Path], typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
+        Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

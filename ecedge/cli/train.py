@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import StorageError, UsageError
 from ..training.settings import Settings
 
-DEFAULT = {field.name: field.default for field in fields(Settings)}
+SETTINGS = {field.name for field in fields(Settings)}
 INTERRUPTED = 2
 
 
@@ -25,62 +25,60 @@ def option(help: str, *names: str, **more):
 
 def train(
     task: Annotated[
-        Optional[str],
+        str | None,
         typer.Argument(help="A gymnasium id, such as CartPole-v1, or `module:EnvId` of your own."),
     ] = None,
     out: Annotated[
-        Optional[Path], option("Folder of the run. Default: runs/TASK-seedN.", "--out", "-o")
+        Path | None, option("Folder of the run. Default: runs/TASK-seedN.", "--out", "-o")
     ] = None,
     resume: Annotated[
-        Optional[Path], option("Go on with the run in this folder, to the same bits.")
+        Path | None, option("Go on with the run in this folder, to the same bits.")
     ] = None,
-    seed: Annotated[int, option("All randomness follows from it.")] = DEFAULT["seed"],
+    seed: Annotated[int, option("All randomness follows from it.")] = Settings.seed,
     generations: Annotated[
-        Optional[int], option(f"How many to run in all. Default: {DEFAULT['generations']}.")
+        int | None, option(f"How many to run in all. Default: {Settings.generations}.")
     ] = None,
     target: Annotated[
-        Optional[float], option("Stop once an evaluation's mean return reaches this.")
+        float | None, option("Stop once an evaluation's mean return reaches this.")
     ] = None,
-    population: Annotated[int, option("Members of a generation.")] = DEFAULT["population"],
+    population: Annotated[int, option("Members of a generation.")] = Settings.population,
     learning_rate: Annotated[
         float, option("Deviation of a step of the probabilities.")
-    ] = DEFAULT["learning_rate"],
+    ] = Settings.learning_rate,
     step: Annotated[
         str, option("How probabilities follow the gradient: plain, momentum, adam.")
-    ] = DEFAULT["step"],
-    rho_bits: Annotated[int, option("Bits of a probability: 16 or 8.")] = DEFAULT["rho_bits"],
-    horizon: Annotated[
-        Optional[int], option("Cut training episodes after so many steps.")
-    ] = None,
-    neurons: Annotated[int, option("Spiking neurons, a multiple of 32.")] = DEFAULT["neurons"],
+    ] = Settings.step,
+    rho_bits: Annotated[int, option("Bits of a probability: 16 or 8.")] = Settings.rho_bits,
+    horizon: Annotated[int | None, option("Cut training episodes after so many steps.")] = None,
+    neurons: Annotated[int, option("Spiking neurons, a multiple of 32.")] = Settings.neurons,
     form: Annotated[
         str, option("ei: excitatory and inhibitory neurons; signed: synapses of ±1.")
-    ] = DEFAULT["form"],
-    substeps: Annotated[int, option("Network steps in a control step.")] = DEFAULT["substeps"],
+    ] = Settings.form,
+    substeps: Annotated[int, option("Network steps in a control step.")] = Settings.substeps,
     current_shift: Annotated[
         int, option("The current loses 2^-k a substep.")
-    ] = DEFAULT["current_shift"],
+    ] = Settings.current_shift,
     membrane_shift: Annotated[
         int, option("The membrane potential loses 2^-k a substep.")
-    ] = DEFAULT["membrane_shift"],
+    ] = Settings.membrane_shift,
     output_shift: Annotated[
         int, option("The output filter loses 2^-k a substep.")
-    ] = DEFAULT["output_shift"],
+    ] = Settings.output_shift,
     recurrent_gain: Annotated[
         int, option("A recurrent synapse weighs 2^g; the threshold is 64.")
-    ] = DEFAULT["recurrent_gain"],
+    ] = Settings.recurrent_gain,
     output_gain: Annotated[
         int, option("An output synapse weighs 2^g; 1.0 is 2048.")
-    ] = DEFAULT["output_gain"],
-    input_gain: Annotated[float, option("The paper's K_in.")] = DEFAULT["input_gain"],
+    ] = Settings.output_gain,
+    input_gain: Annotated[float, option("The paper's K_in.")] = Settings.input_gain,
     evaluate_every: Annotated[
         int, option("Generations between evaluations of the deterministic policy.")
-    ] = DEFAULT["evaluate_every"],
+    ] = Settings.evaluate_every,
     evaluation_episodes: Annotated[
         int, option("Episodes of an evaluation.")
-    ] = DEFAULT["evaluation_episodes"],
+    ] = Settings.evaluation_episodes,
     threads: Annotated[
-        Optional[int], option("Threads; results do not depend on it. Default: all cores.")
+        int | None, option("Threads; results do not depend on it. Default: all cores.")
     ] = None,
     as_json: Annotated[bool, option("Print the result as JSON.", "--json")] = False,
 ) -> None:
@@ -93,7 +91,7 @@ def train(
     """
     from ..training.trainer import CHECKPOINT, Trainer
 
-    given = {name: value for name, value in locals().items() if name in DEFAULT}
+    given = {name: value for name, value in locals().items() if name in SETTINGS}
     if resume is not None:
         if task is not None:
             raise UsageError("Give a task or --resume, not both.")

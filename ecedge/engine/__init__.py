@@ -1,4 +1,4 @@
-"""The compiled bodies of docs/MODEL.md: populations in SIMD, and the firmware's own core on the host.
+"""The compiled bodies of docs/MODEL.md: populations in SIMD, the firmware's core on the host.
 
 The only importer of the C library. Arrays go in and come out as NumPy; no C object leaves.
 """

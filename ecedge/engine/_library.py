@@ -44,7 +44,7 @@ def c_spec(spec: NetworkSpec):
 
 
 def pointer(array: np.ndarray, ctype: str):
-    """A C pointer to a contiguous array, which the caller keeps alive."""
+    """A C pointer to a contiguous array, which the pointer keeps alive."""
     return ffi.from_buffer(ctype, array)
 
 

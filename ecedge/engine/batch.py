@@ -97,7 +97,7 @@ class Batch:
 
     def reset(self, which=None) -> None:
         """Resets the members where `which` (population,) bool is set; None: all."""
-        check(lib.ec_batch_reset(self._batch, self._mask(which)[1]))
+        check(lib.ec_batch_reset(self._batch, self._mask(which)))
 
     def step(self, raw, active=None, out: np.ndarray | None = None) -> np.ndarray:
         """One control step of the members where `active` (population,) bool is set; None: all.
@@ -112,10 +112,12 @@ class Batch:
             out = np.zeros(shape, np.int16)
         if out.shape != shape or out.dtype != np.int16 or not out.flags.carray:
             raise ValueError(f"out must be a writeable, contiguous int16 array of shape {shape}")
-        mask, active = self._mask(active)
         check(
             lib.ec_batch_step(
-                self._batch, pointer(raw, "int16_t[]"), active, pointer(out, "int16_t[]")
+                self._batch,
+                pointer(raw, "int16_t[]"),
+                self._mask(active),
+                pointer(out, "int16_t[]"),
             )
         )
         return out
@@ -141,8 +143,7 @@ class Batch:
         return spikes / max(1, substeps)
 
     def _mask(self, which):
-        """(array to keep alive, C pointer) of a mask, or NULL for all."""
+        """A C pointer to a mask, which it keeps alive, or NULL for all."""
         if which is None:
-            return None, ffi.NULL
-        mask = contiguous(which, np.uint8, (self.population,))
-        return mask, pointer(mask, "uint8_t[]")
+            return ffi.NULL
+        return pointer(contiguous(which, np.uint8, (self.population,)), "uint8_t[]")

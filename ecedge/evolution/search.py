@@ -14,7 +14,7 @@ RHO_TYPES = {16: np.uint16, 8: np.uint8}
 
 
 class Networks(Protocol):
-    """What the search needs of a population: `ecedge.engine.Batch`, or whatever draws the same bits."""
+    """What the search needs of a population: `ecedge.engine.Batch`, or whatever draws alike."""
 
     def sample(self, rho, seed: int, generation: int) -> None: ...
 

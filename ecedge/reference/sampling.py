@@ -13,7 +13,7 @@ def planes_of(rho) -> int:
 
 
 def sample_synapses(rho, seed: int, generation: int, member: int) -> np.ndarray:
-    """The packed synapses of one member. rho: (n_synapses,) uint16 or uint8 -> (n_words,) uint32."""
+    """One member's packed synapses. rho: (n_synapses,) uint16 or uint8 -> (n_words,) uint32."""
     rho = np.asarray(rho).reshape(-1, 32)
     planes = planes_of(rho)
     words = np.arange(len(rho), dtype=np.uint32)

@@ -35,7 +35,7 @@ class Normaliser:
         self.count = total
 
     def freeze(self, gain: float) -> ObservationMap:
-        """The integer map; `gain` is q units per standard deviation. Unit deviation to begin with."""
+        """The integer map; `gain` is q units a standard deviation, which is 1 to begin with."""
         if self.count < 2:
             return ObservationMap.from_statistics(self.mean, np.ones_like(self.mean), gain)
         return ObservationMap.from_statistics(self.mean, np.sqrt(self.squares / self.count), gain)

@@ -125,7 +125,7 @@ class Trainer:
         return self._policy(self._normaliser.freeze(self._gain))
 
     def fresh_returns(self, episodes: int) -> np.ndarray:
-        """Returns (episodes,) of the best policy on seeds that neither training nor selection saw."""
+        """Returns (episodes,) of the best policy, on seeds that nothing in the run saw before."""
         policy = self._best.policy if self._best else self.policy()
         return evaluate(policy, self.task, self._seeds(FRESH, 0, episodes))
 
