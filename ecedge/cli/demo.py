@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ..training.settings import Settings
 from .train import INTERRUPTED, show_progress
 
 TASK = "CartPole-v1"
@@ -46,13 +47,14 @@ def run_demo(out: Path, seed: int) -> None:
     from ..training.trainer import POLICY
     from .run import describe
 
+    settings = Settings(TASK, seed=seed, target=TARGET)
     begun = time.monotonic()
     finished = out / "report.html"
     if finished.exists():
         finished.unlink()
         shutil.rmtree(out / "run", ignore_errors=True)
     say(1, f"Training {TASK} until the deterministic policy returns {TARGET:g}.")
-    trainer = open_trainer(out / "run", seed)
+    trainer = open_trainer(out / "run", settings)
     show_progress(trainer)
     curve = save_curve(trainer.folder, f"{TASK}, seed {seed}")
 
@@ -78,12 +80,10 @@ def run_demo(out: Path, seed: int) -> None:
         raise typer.Exit(1)
 
 
-def open_trainer(folder: Path, seed: int):
+def open_trainer(folder: Path, settings: Settings):
     from ..errors import EcedgeError
-    from ..training.settings import Settings
     from ..training.trainer import CHECKPOINT, Trainer
 
-    settings = Settings(TASK, seed=seed, target=TARGET)
     if (folder / CHECKPOINT).exists():
         try:
             trainer = Trainer.resume(folder)

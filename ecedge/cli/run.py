@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -27,14 +27,12 @@ def run(
     episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
     seed: Annotated[int, typer.Option(help="The task's seed of the first episode.")] = 0,
     task: Annotated[
-        Optional[str], typer.Option(help="Another task. Default: the one it was trained for.")
+        str | None, typer.Option(help="Another task. Default: the one it was trained for.")
     ] = None,
     deadline_ms: Annotated[
-        Optional[float], typer.Option(help="Default: the task's control period.")
+        float | None, typer.Option(help="Default: the task's control period.")
     ] = None,
-    report: Annotated[
-        Optional[Path], typer.Option(help="Write a one-page HTML report here.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a one-page HTML report here.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Show all bytes of the link.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +50,10 @@ def run(
 
     if episodes < 1:
         raise UsageError(f"{episodes} episodes cannot be run; give at least 1.")
+    if seed < 0:
+        raise UsageError(f"A seed is a number from 0, not {seed}.")
+    if deadline_ms is not None and not deadline_ms > 0:
+        raise UsageError(f"A deadline of {deadline_ms:g} ms has passed already; give a later one.")
     loaded, info = load_policy(policy)
     plant = find_task(task or info.task)
     if (plant.n_obs, plant.n_act, plant.actions) != (
@@ -76,12 +78,12 @@ def run(
     board = parse_device(device).board
     emulated = board is not None and not board.is_host
     summary = summarise(results, loaded, hello.tick_hz, deadline, emulated)
+    print(json.dumps(summary.to_dict()) if as_json else describe(summary))
     if report:
         from ..report import save_run_report
 
         save_run_report(report, loaded, info, hello, results, summary)
         print(f"report: {report}", file=sys.stderr)
-    print(json.dumps(summary.to_dict()) if as_json else describe(summary))
     if summary.differing_bits:
         raise typer.Exit(1)
 

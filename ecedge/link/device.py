@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..model import Policy
 from . import messages
-from .codec import FrameReader, Packet, encode_frame, frame_size
+from .codec import REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
 from .messages import DeviceMode, Hello, MessageType, Status, StepReply
 from .transport import Transport
 
@@ -85,7 +85,8 @@ class Device:
         self._reader = FrameReader()
         self._session = 0
         self._sequence = 0
-        self._heard = 0
+        self._heard = 0  # bytes since connect began, and frames that are replies: not our own echo
+        self._replies = 0
 
     def __enter__(self) -> Device:
         try:
@@ -115,20 +116,19 @@ class Device:
         its versions are not ours.
         """
         self._session = random.SystemRandom().randint(1, 0xFFFF)
-        self._heard = 0
-        good_before = self._reader.good_frames
+        self._heard = self._replies = 0
         try:
             return self._say_hello()
         except LinkTimeout as error:
             name = self.transport.name
-            if self._reader.good_frames > good_before:
+            if self._replies:
                 raise LinkTimeout(
                     f"An ecedge device answers on {name}, but not to this host.",
                     "Close the other program that uses it, then connect again.",
                 ) from error
             if self._heard:
                 raise NotEcedge(
-                    f"{self._heard} bytes came from {name}, but no frame of the ecedge link.",
+                    f"{self._heard} bytes came from {name}, but no frame of an ecedge device.",
                     "Check the port and the baud rate, and that the board runs ecedge firmware.",
                 ) from error
             raise NoDevice(
@@ -284,6 +284,7 @@ class Device:
             if self.trace:
                 self.trace("device", data)
             replies = self._reader.feed(data)
+            self._replies += sum(packet.type & REPLY_BIT > 0 for packet in replies)
             self.statistics.bad_frames = self._reader.bad_frames
             matching = [packet for packet in replies if packet.answers(request)]
             self.statistics.stray_replies += len(replies) - len(matching)

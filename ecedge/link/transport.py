@@ -7,6 +7,7 @@ leaves it.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Protocol
 
 from ..errors import LinkTimeout, NoDevice, ToolError
@@ -14,6 +15,14 @@ from ..errors import LinkTimeout, NoDevice, ToolError
 WRITE_DEADLINE = 5.0  # seconds: a line that takes no bytes for so long is dead
 CHUNK = 4096
 DEFAULT_BAUD = 115200
+
+KNOWN_REASONS = (
+    "Connection refused",
+    "Name or service not known",
+    "No such file or directory",
+    "Permission denied",
+    "Temporary failure in name resolution",
+)
 
 
 class Transport(Protocol):
@@ -68,6 +77,8 @@ def open_transport(port: str, baud: int | None = None) -> SerialTransport:
         raise ToolError("Talking to a device needs pyserial.", "pip install pyserial") from error
 
     is_url = "://" in port
+    if port.startswith("socket://") and not re.fullmatch(r"socket://[^/]+:\d{1,5}/?", port):
+        raise NoDevice(f"{port} does not name a port of a host.", "Say socket://HOST:PORT.")
     if baud is None and not is_url:
         baud = DEFAULT_BAUD
     try:
@@ -132,9 +143,11 @@ def _translated(name: str):
 def _reason(error: Exception) -> str:
     """The cause in the system's own words, without pyserial's wrapping of them."""
     text = getattr(error, "strerror", None) or str(error)
-    for known in ("Connection refused", "No such file or directory", "Permission denied"):
+    for known in KNOWN_REASONS:
         if known in text:
             return known.lower()
+    if "Inappropriate ioctl" in text:
+        return "it is not a serial port"
     if "exclusively lock" in text or "Device or resource busy" in text:
         return "another program has it open"
     return text.rstrip(".")

@@ -42,6 +42,8 @@ class Settings:
         for name in ("generations", "evaluate_every", "evaluation_episodes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is at least 1.")
+        if not 0 <= self.seed < 1 << 32:
+            raise UsageError(f"A seed is a number from 0 to {(1 << 32) - 1}, not {self.seed}.")
         if self.form not in FORMS:
             raise UsageError(f"There is no form {self.form!r}; there are {', '.join(FORMS)}.")
         if not 0 < self.input_gain <= 10:
