@@ -38,7 +38,10 @@ SOURCES = [
     *(CORE / f"ec_{module}.c" for module in ("crc", "random", "policy", "net", "evolve")),
     *(BATCH / f"{module}.c" for module in ("batch", "pool", "kernel_baseline")),
 ]
-FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=default", "-pthread", "-Wall", "-Wextra"]
+FLAGS = [
+    *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=default", "-pthread", "-Wall", "-Wextra"),
+    "-fno-strict-aliasing",  # members and images are viewed as bytes, words and vectors
+]
 KERNEL_FLAGS = {
     "kernel_avx2": "-mavx2 -mbmi -mbmi2 -mpopcnt",
     "kernel_avx512": "-mavx512f -mavx512bw -mavx512vl -mavx512dq -mbmi -mbmi2 -mpopcnt"
@@ -69,7 +72,6 @@ def build_library(target: Path) -> None:
     sources = list(SOURCES)
     if platform.machine() in ("x86_64", "AMD64"):
         sources += [BATCH / f"{kernel}.c" for kernel in KERNEL_FLAGS]
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
 
         def compile_one(source: Path) -> str:
@@ -92,9 +94,11 @@ def build_bindings(target: Path) -> None:
     ffi = FFI()
     ffi.cdef("\n".join(declarations(header.read_text()) for header in HEADERS))
     ffi.set_source("ecedge.engine._bindings", None)
-    with contextlib.redirect_stdout(None):
-        ffi.emit_python_code(str(target))
-    target.touch()  # cffi leaves a file alone that says the same
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = f"{folder}/{BINDINGS}"
+        with contextlib.redirect_stdout(None):
+            ffi.emit_python_code(made)
+        os.replace(made, target)
 
 
 def declarations(header: str) -> str:
@@ -122,6 +126,7 @@ def is_stale(target: Path) -> bool:
 def build(folder: Path) -> None:
     """The library and its bindings into `folder`, unless they are newer than their sources."""
     if is_stale(folder / LIBRARY) or is_stale(folder / BINDINGS):
+        folder.mkdir(parents=True, exist_ok=True)
         build_bindings(folder / BINDINGS)
         build_library(folder / LIBRARY)
 

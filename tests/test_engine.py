@@ -1,5 +1,7 @@
 """The compiled bodies against the definition, bit for bit: every kernel and the firmware's core."""
 
+import os
+import signal
 import time
 import zlib
 from collections.abc import Iterator
@@ -822,3 +824,23 @@ def test_every_body_gives_equal_bits_on_100000_control_steps(tmp_path, capsys):
         took = ", ".join(f"{name} {spent:.1f} s" for name, spent in seconds.items())
         print(f"\n{steps:,} control steps in each body, every state equal: {took}")
     assert steps >= 100_000
+
+
+def test_a_forked_child_steps_and_forgets_its_batch():
+    """It has none of the threads: all the work is its own, and there is nobody to wait for."""
+    batch = Batch(NetworkSpec(n_obs=2, n_act=1, n_neurons=32), 4, threads=3)
+    counts = np.full((4, 2), 1000, np.int16)
+    expected = batch.step(counts).tolist()
+    batch.reset()
+    child = os.fork()
+    if child == 0:
+        equal = batch.step(counts).tolist() == expected
+        del batch
+        os._exit(7 if equal else 1)
+    deadline = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7

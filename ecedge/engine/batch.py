@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Batch:
     """`population` networks of one spec, each with its own synapses and state.
 
     The results do not depend on `kernel` (default: the best of `kernels()`) or `threads` (default:
-    one for each core that this process may use).
+    one for each core that this process may use). Calls from several Python threads take turns.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Batch:
                 f"Kernels of this machine: {', '.join(kernels())}; or memory is short.",
             )
         self._batch = ffi.gc(batch, lib.ec_batch_destroy)
+        self._turn = threading.Lock()
 
     @property
     def kernel(self) -> str:
@@ -88,16 +90,15 @@ class Batch:
         """Σ w_k θ_k over all members: (population,) int32 that sum to 0 -> (n_synapses,) int32."""
         ranks = contiguous(ranks, np.int32, (self.population,))
         total = np.empty(self.spec.n_synapses, np.int32)
-        check(
-            lib.ec_batch_gradient(
-                self._batch, pointer(ranks, "int32_t[]"), pointer(total, "int32_t[]")
-            )
-        )
+        ends = pointer(ranks, "int32_t[]"), pointer(total, "int32_t[]")
+        with self._turn:
+            check(lib.ec_batch_gradient(self._batch, *ends))
         return total
 
     def reset(self, which=None) -> None:
         """Resets the members where `which` (population,) bool is set; None: all."""
-        check(lib.ec_batch_reset(self._batch, self._mask(which)))
+        with self._turn:
+            check(lib.ec_batch_reset(self._batch, self._mask(which)))
 
     def step(self, raw, active=None, out: np.ndarray | None = None) -> np.ndarray:
         """One control step of the members where `active` (population,) bool is set; None: all.
@@ -112,14 +113,9 @@ class Batch:
             out = np.zeros(shape, np.int16)
         if out.shape != shape or out.dtype != np.int16 or not out.flags.carray:
             raise ValueError(f"out must be a writeable, contiguous int16 array of shape {shape}")
-        check(
-            lib.ec_batch_step(
-                self._batch,
-                pointer(raw, "int16_t[]"),
-                self._mask(active),
-                pointer(out, "int16_t[]"),
-            )
-        )
+        ends = pointer(raw, "int16_t[]"), self._mask(active), pointer(out, "int16_t[]")
+        with self._turn:
+            check(lib.ec_batch_step(self._batch, *ends))
         return out
 
     def state(self, member: int) -> bytes:

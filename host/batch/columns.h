@@ -1,5 +1,6 @@
-/* Sums of one-bit rows in bit-sliced counters, ROW_BITS synapses at once: included once for each
- * width, with ROW_BITS, NAME(x) and, for AVX-512, TERNARY and TERNARY_TYPE defined. Plane b holds bit b of ROW_BITS two's complement numbers.
+/* Sums of one-bit rows in bit-sliced counters, ROW_BITS synapses at once: plane b holds bit b of
+ * ROW_BITS two's complement numbers. Included once for each width, with ROW_BITS, NAME(x) and, for
+ * AVX-512, TERNARY and TERNARY_TYPE defined.
  */
 
 typedef uint64_t NAME(row) __attribute__((vector_size(ROW_BITS / 8), may_alias));

@@ -3,7 +3,7 @@
  * chosen at run time for the processor at hand and spread over threads.
  *
  * All functions return 0 or a count, else a negative EC_ERR_*. Arrays are row-major, one row a
- * member. Results do not depend on the number of threads.
+ * member. Results do not depend on the number of threads. One caller at a time for each batch.
  */
 #ifndef EC_BATCH_H
 #define EC_BATCH_H

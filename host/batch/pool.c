@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* A job of the training loop takes 50 us to some ms and the next comes soon: a worker looks for it
  * this often before it sleeps. */
@@ -25,6 +26,7 @@ struct ec_pool {
     atomic_uint ticket;  /* counts the jobs posted */
     atomic_uint working; /* workers that are not done with the job */
     bool stop;
+    pid_t owner; /* the process whose threads these are */
     ec_worker workers[];
 };
 
@@ -91,6 +93,7 @@ ec_pool *ec_pool_create(uint32_t threads)
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->posted, NULL);
     pthread_cond_init(&pool->finished, NULL);
+    pool->owner = getpid();
     pool->threads = 1;
     for (uint32_t k = 0; k < helpers; k++) {
         ec_worker *worker = &pool->workers[k];
@@ -108,6 +111,10 @@ void ec_pool_destroy(ec_pool *pool)
 {
     if (!pool)
         return;
+    if (pool->owner != getpid()) { /* nobody to wake or to wait for */
+        free(pool);
+        return;
+    }
     pool->stop = true;
     post(pool);
     for (uint32_t k = 0; k + 1 < pool->threads; k++)
@@ -130,7 +137,7 @@ void ec_pool_run(ec_pool *pool, ec_job *job, void *context, uint32_t count, uint
     pool->count = count;
     pool->grain = grain;
     atomic_store(&pool->next, 0);
-    uint32_t helpers = pool->threads - 1;
+    uint32_t helpers = pool->owner == getpid() ? pool->threads - 1 : 0;
     bool shared = helpers && count > grain;
     if (shared) {
         atomic_store(&pool->working, helpers);

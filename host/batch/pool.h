@@ -1,4 +1,5 @@
-/* A few threads that share the items of one job at a time. */
+/* A few threads that share the items of one job at a time. One caller at a time: a pool has no queue.
+ * After a fork the child has no threads but its own, and does all items itself. */
 #ifndef EC_POOL_H
 #define EC_POOL_H
 
