@@ -91,17 +91,17 @@ static uint32_t excitatory_bits(const ec_spec *spec, unsigned w)
     unsigned first = 32 * w;
     if (spec->n_exc >= first + 32)
         return 0xFFFFFFFFu;
-    return spec->n_exc <= first ? 0 : (1u << (spec->n_exc - first)) - 1;
+    return spec->n_exc <= first ? 0 : ((uint32_t)1 << (spec->n_exc - first)) - 1;
 }
 
 static int32_t round_shift(int32_t x, unsigned k)
 {
-    return ec_asr(x + (int32_t)((1u << k) >> 1), k);
+    return ec_asr(x + (int32_t)(((uint32_t)1 << k) >> 1), k);
 }
 
 static int32_t quantise(const ec_channel *channel, int16_t raw)
 {
-    int32_t distance = raw - channel->offset;
+    int32_t distance = (int32_t)raw - channel->offset;
     return ec_clamp(round_shift(distance * channel->multiplier, channel->shift), -127, 127);
 }
 
@@ -116,7 +116,7 @@ static void input_drive(ec_net *net, const int16_t *raw)
         int32_t q = quantise(&policy->map[i], raw[i]);
         magnitudes += q < 0 ? -q : q;
     }
-    int32_t half = (int32_t)((1u << spec->input_shift) >> 1);
+    int32_t half = (int32_t)(((uint32_t)1 << spec->input_shift) >> 1);
     unsigned planes = planes_for(-magnitudes, magnitudes + half);
     if (planes < spec->input_shift + 1u)
         planes = spec->input_shift + 1u;
@@ -201,7 +201,7 @@ static uint32_t update_neurons(ec_net *net, unsigned w, const uint32_t *plane)
             c = saturate8(c - ec_asr(c, spec->current_shift) + synaptic);
             v = saturate8(v - ec_asr(v, spec->membrane_shift) + saturate8(c + net->drive[i]));
             if (v >= EC_V_TH) {
-                spikes |= 1u << bit;
+                spikes |= (uint32_t)1 << bit;
                 v = 0;
             }
             net->current[i] = (int8_t)c;
@@ -310,16 +310,6 @@ void ec_net_step(ec_net *net, const int16_t *raw)
     }
 }
 
-unsigned ec_net_argmax(const ec_net *net)
-{
-    unsigned best = 0;
-    for (unsigned a = 1; a < net->policy->spec.n_act; a++) {
-        if (net->output[a] > net->output[best])
-            best = a;
-    }
-    return best;
-}
-
 typedef struct {
     const void *bytes;
     uint32_t size;
@@ -386,5 +376,5 @@ int ec_net_golden(ec_net *net, int16_t *raw, uint32_t *crc)
     }
     ec_net_reset(net);
     *crc = running;
-    return running == policy->golden_crc ? 0 : EC_ERR_GOLDEN;
+    return policy->golden_steps > 0 && running == policy->golden_crc ? 0 : EC_ERR_GOLDEN;
 }

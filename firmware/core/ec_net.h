@@ -35,9 +35,6 @@ void ec_net_reset(ec_net *net);
 /* One control step: `raw` holds n_obs counts, the result lies in net->output. */
 void ec_net_step(ec_net *net, const int16_t *raw);
 
-/* The lowest index of the largest output: a discrete action. */
-unsigned ec_net_argmax(const ec_net *net);
-
 /* Runs the digest on over the state; 0 begins. */
 uint32_t ec_net_digest(const ec_net *net, uint32_t crc);
 
@@ -47,7 +44,8 @@ uint32_t ec_net_state_size(const ec_net *net);
 int ec_net_state_read(const ec_net *net, uint32_t offset, uint8_t *bytes, uint32_t length);
 
 /* Resets, runs the policy's golden trace, resets again. `crc` gets what came out. 0, or
- * EC_ERR_GOLDEN if that is not what the image says. `raw` is room for n_obs counts. */
+ * EC_ERR_GOLDEN if that is not what the image says, or it says 0 steps, which prove nothing. `raw`
+ * is room for n_obs counts. */
 int ec_net_golden(ec_net *net, int16_t *raw, uint32_t *crc);
 
 #endif
