@@ -25,6 +25,7 @@ IMAGE_MAGIC = 0x31504345
 IMAGE_VERSION = 1
 HEADER = struct.Struct("<IHHIHHHHBBBBBbBBBBHI8sI")
 HASH_OFFSET = 36
+GOLDEN_STEPS_MOST = 64  # so that a device's proof takes bounded time
 MAP_ENTRY = np.dtype(
     [("offset", "<i2"), ("multiplier", "<u2"), ("shift", "u1"), ("exponent", "i1"), ("zero", "<u2")]
 )
@@ -222,7 +223,7 @@ class Policy:
 
     synapses: (n_rows, N / 32) uint32, rows of W_in, W_rec, W_out as docs/MODEL.md stacks them,
     plain (not complemented). golden_steps and golden_crc are the golden trace's; make them with
-    `ecedge.reference.with_golden_trace`.
+    `ecedge.reference.with_golden_trace`. With 0 steps nothing is proven, and no device takes it.
     """
 
     spec: NetworkSpec
@@ -242,6 +243,11 @@ class Policy:
             raise PolicyError(
                 f"The observation map has {self.observation_map.n_obs} channels, "
                 f"the network {spec.n_obs}."
+            )
+        if not 0 <= self.golden_steps <= GOLDEN_STEPS_MOST:
+            raise PolicyError(
+                f"The golden trace has {self.golden_steps} steps; "
+                f"allowed is 0 to {GOLDEN_STEPS_MOST}."
             )
         synapses = synapses.reshape(spec.n_rows, spec.n_neurons // 32)
         synapses.setflags(write=False)

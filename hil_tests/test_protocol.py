@@ -145,7 +145,7 @@ def test_network_too_large_is_refused_by_host_and_device(device):
     neurons = device.hello.max_neurons + 32
     if neurons > 1024:
         pytest.skip(f"{device.hello.board} takes the largest network there is")
-    policy = random_policy(1, n_obs=1, n_act=1, n_neurons=neurons, golden_steps=0)
+    policy = random_policy(1, n_obs=1, n_act=1, n_neurons=neurons)
     with pytest.raises(BoardError, match=f"{neurons} neurons .it has {neurons - 32}."):
         device.upload(policy)
     if len(policy.image) > device.hello.max_image:

@@ -349,6 +349,8 @@ def images():
         ("k_in", 27, "B", 8),
         ("actions", 28, "B", 2),
         ("reserved byte", 29, "B", 1),
+        ("golden steps", 30, "<H", 65),
+        ("golden steps", 30, "<H", MAX_WORD & 0xFFFF),
         ("reserved word", 44, "<I", 1),
         ("multiplier", 50, "<H", 32768),
         ("shift", 52, "B", 17),
@@ -367,6 +369,7 @@ def images():
     ]
     cases.append(image_case("signed, n_exc 16", patched(signed, 18, "<H", 16)))
     cases.append(image_case("hash", with_crc(flipped(good, 8 * HASH_OFFSET)), "host"))
+    cases.append(image_case("golden steps 0", patched(good, 30, "<H", 0), "device"))
     accepted = [image_case("good", good, "none"), image_case("good, signed", signed, "none")]
     return "policy images, good and to be refused: docs/MODEL.md section 6", accepted + cases
 

@@ -61,7 +61,8 @@ int ec_policy_open(ec_policy *policy, const void *image, uint32_t size)
         .input_shift = h[27],
         .actions = h[28],
     };
-    if (ec_spec_check(&spec) != 0 || h[29] != 0 || ec_get32(h + 44) != 0)
+    if (ec_spec_check(&spec) != 0 || h[29] != 0 || ec_get16(h + 30) > EC_GOLDEN_STEPS_MOST ||
+        ec_get32(h + 44) != 0)
         return EC_ERR_FIELD;
     uint32_t image_size = ec_policy_image_size(&spec);
     if (ec_get32(h + 8) != image_size)

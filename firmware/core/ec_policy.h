@@ -14,6 +14,8 @@
 #define EC_IMAGE_HEADER  48
 #define EC_HASH_SIZE     8
 
+#define EC_GOLDEN_STEPS_MOST 64 /* so that a proof takes bounded time */
+
 #define EC_FORM_EXCITATORY_INHIBITORY 0
 #define EC_FORM_SIGNED                1
 #define EC_ACTIONS_CONTINUOUS         0
@@ -55,7 +57,7 @@ typedef struct {
     const uint8_t *hash;   /* EC_HASH_SIZE bytes */
     uint32_t image_size;   /* bytes, CRC included */
     uint32_t golden_crc;
-    uint16_t golden_steps;
+    uint16_t golden_steps; /* 0: the image brings no proof */
 } ec_policy;
 
 /* Checks all of docs/MODEL.md section 6 and opens the image. `image` holds `size` bytes and is

@@ -958,14 +958,27 @@ static void check_fault(void)
     CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask(EC_PEEK, "\0\0\0\0", 4));
 }
 
-/* The image with another golden CRC, whole otherwise. */
+/* The image with other bits in one byte, whole otherwise. */
+static image changed(const image *policy, unsigned offset, uint8_t bits)
+{
+    image made = *policy;
+    uint8_t *bytes = (uint8_t *)made.words;
+    bytes[offset] ^= bits;
+    ec_put32(bytes + made.size - 4, ec_crc32(0, bytes, made.size - 4));
+    return made;
+}
+
+/* The image with another golden CRC. */
 static image without_proof(const image *policy)
 {
-    image changed = *policy;
-    uint8_t *bytes = (uint8_t *)changed.words;
-    bytes[32] ^= 1;
-    ec_put32(bytes + changed.size - 4, ec_crc32(0, bytes, changed.size - 4));
-    return changed;
+    return changed(policy, 32, 1);
+}
+
+/* The image with so many golden steps. */
+static image with_steps(const image *policy, uint8_t steps)
+{
+    const uint8_t *bytes = (const uint8_t *)policy->words;
+    return changed(policy, 30, bytes[30] ^ steps);
 }
 
 static void test_a_damaged_built_in_policy_is_a_fault(void)
@@ -982,6 +995,22 @@ static void test_a_built_in_policy_that_computes_otherwise_is_a_fault(void)
     image wrong = without_proof(&builtin);
     configure();
     config.builtin = wrong.words;
+    check_fault();
+}
+
+static void test_a_built_in_policy_without_a_proof_is_a_fault(void)
+{
+    image unproven = with_steps(&builtin, 0);
+    configure();
+    config.builtin = unproven.words;
+    check_fault();
+}
+
+static void test_a_built_in_policy_with_a_long_proof_is_a_fault(void)
+{
+    image slow = with_steps(&builtin, 65);
+    configure();
+    config.builtin = slow.words;
     check_fault();
 }
 
@@ -1072,6 +1101,25 @@ static void test_an_upload_that_computes_otherwise_is_refused(void)
     CHECK_EQUAL(EC_OK, ask_reset(0));
     CHECK_EQUAL(EC_OK, ask_step(0));
     CHECK_EQUAL(digest, ec_get32(reply + 8));
+}
+
+static void test_an_upload_without_a_proof_is_refused(void)
+{
+    image unproven = with_steps(&other, 0);
+    connect();
+    CHECK_EQUAL(EC_REFUSED_GOLDEN, upload(&unproven));
+    CHECK_EQUAL(0, detail());
+    CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
+}
+
+static void test_an_upload_with_a_long_proof_is_refused(void)
+{
+    image longest = with_steps(&other, 64), slow = with_steps(&other, 65);
+    connect();
+    CHECK_EQUAL(EC_REFUSED_GOLDEN, upload(&longest)); /* it ran, with another CRC */
+    CHECK_EQUAL(EC_REFUSED_IMAGE, upload(&slow));
+    CHECK_EQUAL(-EC_ERR_FIELD, detail());
+    CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
 }
 
 static void test_an_upload_too_large_for_its_memory_changes_nothing(void)
