@@ -107,7 +107,6 @@ DAMAGED = {
     "field out of range": (patched(16, 33), 6),
     "reserved byte": (patched(29, 1), 6),
     "cut short": (POLICY.image[:-8], 6),
-    "empty": (b"", 6),
     "wrong golden trace": (replace(POLICY, golden_crc=POLICY.golden_crc ^ 1).image, 8),
 }
 
@@ -182,6 +181,9 @@ WRONG = {
     "STATUS with payload": (MessageType.STATUS, b"x", ErrorCode.LENGTH, 0),
     "STOP with payload": (MessageType.STOP, b"x", ErrorCode.LENGTH, 0),
     "UPLOAD_BEGIN empty": (MessageType.UPLOAD_BEGIN, b"", ErrorCode.LENGTH, 4),
+    "UPLOAD_BEGIN of nothing": (MessageType.UPLOAD_BEGIN, bytes(4), ErrorCode.ARGUMENT, 0),
+    "UPLOAD_DATA unbegun": (MessageType.UPLOAD_DATA, bytes(4), ErrorCode.ARGUMENT, 0),
+    "UPLOAD_COMMIT unbegun": (MessageType.UPLOAD_COMMIT, b"", ErrorCode.IMAGE, 2),
     "UPLOAD_DATA empty": (MessageType.UPLOAD_DATA, b"", ErrorCode.LENGTH, 0),
     "UPLOAD_COMMIT with payload": (MessageType.UPLOAD_COMMIT, b"x", ErrorCode.LENGTH, 0),
     "PEEK empty": (MessageType.PEEK, b"", ErrorCode.LENGTH, 4),
@@ -198,8 +200,13 @@ WRONG = {
 def test_wrong_request_is_refused(device, name):
     kind, payload, code, detail = WRONG[name]
     device.upload(POLICY)
+    running = name != "STEP at rest"
+    if running:
+        device.reset(silence_ms=60000)
     assert refusal(device, kind, payload) == (code, detail)
-    assert device.connect().policy_hash == POLICY.hash
+    hello = device.connect()
+    assert hello.policy_hash == POLICY.hash
+    assert hello.mode == (DeviceMode.RUN if running else DeviceMode.IDLE)
 
 
 def test_step_of_another_length_is_refused_and_steps_nothing(device):
@@ -261,6 +268,18 @@ def test_requests_keep_silence_away(device):
         time.sleep(0.1)
         device.step(RAW)
     assert device.status().silences == before
+
+
+def test_talk_that_leads_nothing_is_silence(device):
+    device.upload(POLICY)
+    device.reset(silence_ms=300)
+    device.step(RAW)
+    for _ in range(5):
+        time.sleep(0.1)
+        device.status()
+        device.connect()
+        refusal(device, MessageType.STEP, b"x")
+    assert device.status().mode == DeviceMode.SAFE
 
 
 def test_noise_does_not_pass_for_a_host(device):

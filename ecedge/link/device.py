@@ -139,8 +139,8 @@ class Device:
     def reset(self, digest: bool = True, silence_ms: int = 0) -> None:
         """Begins an episode, with a running digest of the state if wanted.
 
-        The device makes itself safe after `silence_ms` (10 … 60000) without a request; 0 leaves it
-        to the device.
+        The device makes itself safe after `silence_ms` (10 … 60000) without a step; 0 leaves it to
+        the device.
         """
         self.request(MessageType.RESET, messages.reset_request(digest, silence_ms))
 

@@ -17,7 +17,6 @@ from ..model import IMAGE_VERSION
 
 LINK_VERSION = 1
 HELLO_MAGIC = 0x45474345
-DEFAULT_SILENCE_MS = 1000
 MIN_MAX_PAYLOAD = 96
 
 
@@ -166,6 +165,12 @@ class Hello:
             board,
             chip_id,
         ) = cls.LAYOUT.unpack(payload)
+        if max_payload < MIN_MAX_PAYLOAD or tick_hz == 0:
+            raise LinkError(
+                f"The device says that it takes requests of {max_payload} bytes and that its clock "
+                f"runs at {tick_hz} Hz, which no ecedge device does.",
+                "Build and flash its firmware again.",
+            )
         return cls(
             _known(DeviceMode, mode),
             max_payload,
@@ -356,7 +361,7 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             mode = _name(DeviceMode, detail)
             hints = {
                 DeviceMode.FAULT: "Its policy failed the golden trace: upload a policy.",
-                DeviceMode.SAFE: "It heard nothing for too long: reset to begin an episode.",
+                DeviceMode.SAFE: "No step came for too long: reset to begin an episode.",
             }
             return (
                 f"The device does not do {request} in mode {mode}.",

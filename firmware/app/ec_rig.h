@@ -13,8 +13,9 @@
 void ec_rig_apply(void *context, int16_t *outputs, unsigned n);
 
 /* Brings the whole plant to safety, whatever n is: 0 while the device has no policy. The outputs are
- * zero; change them if rest is something else. Called before anything moves, between episodes, and
- * when the host falls silent. */
+ * zero; change them if rest is something else. Called before anything moves, when the host falls
+ * silent, and again and again outside an episode; only a golden trace (power on, the end of an
+ * upload) makes a longer pause. */
 void ec_rig_safe(void *context, int16_t *outputs, unsigned n);
 
 #endif

@@ -48,15 +48,20 @@ static unsigned outputs_of(const ec_device *device)
 
 /* ---- modes and policies ---- */
 
-/* Every mode begins with the safe action; in RUN the first step ends it. */
-static void enter(ec_device *device, uint8_t mode)
+static void make_safe(const ec_device *device)
 {
     const ec_device_config *config = device->config;
     unsigned n = outputs_of(device);
-    device->mode = mode;
     for (unsigned a = 0; a < n; a++)
         config->outputs[a] = 0;
     config->rig.safe(config->rig.context, config->outputs, n);
+}
+
+/* Every mode begins with the safe action; in RUN the first step ends it. */
+static void enter(ec_device *device, uint8_t mode)
+{
+    device->mode = mode;
+    make_safe(device);
 }
 
 /* To where the device waits for an episode: FAULT if all it has is a built-in policy that is wrong. */
@@ -211,6 +216,8 @@ static uint32_t upload_begin(ec_device *device, const uint8_t *request, uint32_t
     if (length != 4)
         return refuse(reply, EC_REFUSED_LENGTH, 4);
     uint32_t size = ec_get32(request);
+    if (size == 0)
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     if (size > device->config->policy_ram_size)
         return refuse(reply, EC_REFUSED_CAPACITY, device->config->policy_ram_size);
     use_builtin(device);
@@ -223,6 +230,8 @@ static uint32_t upload_data(ec_device *device, const uint8_t *request, uint32_t 
 {
     if (length < 4)
         return refuse(reply, EC_REFUSED_LENGTH, 0);
+    if (device->upload_size == 0)
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     uint32_t received = device->upload_received;
     if (ec_get32(request) != received)
         return refuse(reply, EC_REFUSED_OFFSET, received);
@@ -241,11 +250,12 @@ static uint32_t upload_commit(ec_device *device, uint32_t length, uint8_t *reply
 {
     if (length != 0)
         return refuse(reply, EC_REFUSED_LENGTH, 0);
+    if (device->upload_size == 0) /* the policy in RAM may be in use then, and an episode may run */
+        return refuse(reply, EC_REFUSED_IMAGE, (uint32_t)-EC_ERR_SHORT);
     enter_rest(device);
     uint32_t received = device->upload_received;
     device->upload_size = 0;
     device->upload_received = 0;
-    /* Nothing received is refused as too short: the policy in RAM may be in use then, and stays. */
     int error = ec_policy_open(&device->uploaded, device->config->policy_ram, received);
     if (error != 0)
         return refuse(reply, EC_REFUSED_IMAGE, (uint32_t)-error);
@@ -351,7 +361,7 @@ static uint32_t send_stray(ec_device *device, uint8_t code, uint32_t detail)
 
 static uint32_t send_kept(ec_device *device)
 {
-    device->heard = true;
+    device->led = device->led || device->kept_leads;
     device->reply = device->config->reply;
     return device->reply_size;
 }
@@ -362,7 +372,10 @@ static uint32_t send_result(ec_device *device, uint32_t length)
     uint32_t most = EC_PACKET_SIZE(EC_REPLY_PAYLOAD(config->max_payload, config->max_act));
     uint8_t *packet = config->reply + EC_FRAME_LEAD(most);
     put_reply_header(packet, config->request);
-    length = carry_out(device, config->request, length, packet + EC_PACKET_HEADER);
+    uint8_t *reply = packet + EC_PACKET_HEADER;
+    length = carry_out(device, config->request, length, reply);
+    uint8_t type = config->request[0];
+    device->kept_leads = (type == EC_RESET || type == EC_STEP) && reply[0] == EC_OK;
     device->reply_size = ec_frame_encode(config->reply, packet, EC_PACKET_HEADER + length);
     return send_kept(device);
 }
@@ -396,11 +409,13 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte)
 void ec_device_poll(ec_device *device, uint32_t now_ms)
 {
     device->now_ms = now_ms;
-    if (device->heard) {
-        device->heard = false;
-        device->heard_ms = now_ms;
+    if (device->led) {
+        device->led = false;
+        device->led_ms = now_ms;
     }
-    if (device->mode == EC_MODE_RUN && now_ms - device->heard_ms > device->silence_ms) {
+    if (device->mode != EC_MODE_RUN) {
+        make_safe(device);
+    } else if (now_ms - device->led_ms > device->silence_ms) {
         device->silences++;
         enter(device, EC_MODE_SAFE);
     }
@@ -415,7 +430,8 @@ static bool is_possible(const ec_device_config *config)
 {
     return config->board && config->chip_id && config->raw && config->outputs && config->request &&
            config->reply && config->ticks && config->rig.apply && config->rig.safe &&
-           config->max_obs >= 1 && config->max_act >= 1 && config->max_neurons >= 1 &&
+           config->max_obs >= 1 && config->max_obs <= 1024 && config->max_act >= 1 &&
+           config->max_act <= 64 && config->max_neurons >= 1 && config->max_neurons <= 1024 &&
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&
            config->net_memory_size >= EC_NET_MEMORY(config->max_neurons, config->max_act) &&
            is_aligned(config->net_memory) &&
@@ -425,8 +441,13 @@ static bool is_possible(const ec_device_config *config)
 
 int ec_device_init(ec_device *device, const ec_device_config *config)
 {
-    if (!device || !config || !is_possible(config))
+    if (!device || !config)
         return EC_ERR_ARGUMENT;
+    if (!is_possible(config)) {
+        if (config->rig.safe)
+            config->rig.safe(config->rig.context, config->outputs, 0);
+        return EC_ERR_ARGUMENT;
+    }
     *device = (ec_device){.config = config};
     ec_frame_receiver_init(&device->receiver, config->request, EC_REQUEST_SIZE(config->max_payload));
     enter_rest(device); /* safe before the golden trace takes its time */

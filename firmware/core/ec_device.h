@@ -5,8 +5,10 @@
  *     for (;;) {
  *         ec_device_poll(&device, milliseconds());
  *         for each byte that came:
- *             if ((size = ec_device_receive(&device, byte)) > 0)
+ *             if ((size = ec_device_receive(&device, byte)) > 0) {
+ *                 ec_device_poll(&device, milliseconds());
  *                 send device.reply, size bytes
+ *             }
  *     }
  */
 #ifndef EC_DEVICE_H
@@ -76,8 +78,10 @@ typedef struct {
     /* Applies the outputs of a control step; n is the policy's n_act. */
     void (*apply)(void *context, int16_t *outputs, unsigned n);
     /* Brings the whole plant to safety. The outputs are all zero at the call. n is 0 without a
-     * policy. Called at power on, at the beginning and the end of an episode, when the host falls
-     * silent, and again while it is safe. */
+     * policy. Called at power on, before ec_device_init refuses a config, at the beginning and the
+     * end of an episode, when the host falls silent, and by every ec_device_poll outside an episode,
+     * so that a plant with a watchdog of its own is fed. A golden trace takes its time between two
+     * calls. */
     void (*safe)(void *context, int16_t *outputs, unsigned n);
     void *context;
 } ec_rig;
@@ -94,9 +98,9 @@ typedef struct {
     uint32_t builtin_size; /* bytes; 0: none */
 
     uint16_t max_payload; /* of a request, bytes; EC_MIN_PAYLOAD or more, 2 max_obs or more */
-    uint16_t max_obs;     /* the largest network that is accepted: each 1 or more */
-    uint16_t max_act;
-    uint16_t max_neurons;
+    uint16_t max_obs;     /* the largest network that is accepted: 1 ... 1024, */
+    uint16_t max_act;     /* 1 ... 64, */
+    uint16_t max_neurons; /* 1 ... 1024 */
 
     void *policy_ram; /* for an uploaded image, 4-byte aligned */
     uint32_t policy_ram_size;
@@ -139,9 +143,10 @@ typedef struct {
     uint8_t stray[EC_FRAME_SIZE(EC_PACKET_SIZE(5u))]; /* the reply to who is not in session */
 
     uint32_t now_ms;
-    uint32_t heard_ms; /* when the host was last heard of */
+    uint32_t led_ms; /* when the host last led the plant: a RESET or STEP that was carried out */
     uint32_t silence_ms;
-    bool heard; /* since the last poll */
+    bool led;        /* since the last poll */
+    bool kept_leads; /* the kept reply is of such a request: its repeat leads too */
 
     bool digesting;
     uint32_t digest;
@@ -154,11 +159,13 @@ typedef struct {
 } ec_device;
 
 /* Applies the safe action, opens the built-in policy and runs its golden trace: IDLE or FAULT. Takes
- * as long as the trace. 0, or EC_ERR_ARGUMENT for a config that can't be. */
+ * as long as the trace. 0, or EC_ERR_ARGUMENT for a config that can't be; the safe action is applied
+ * then too, as far as there is a hook for it. */
 int ec_device_init(ec_device *device, const ec_device_config *config);
 
-/* Tells the time: milliseconds since power on, wrapping at 2^32. Enters SAFE when the host was silent
- * for too long. Call it often: silence is measured from one call to another. */
+/* Tells the time: milliseconds since power on, wrapping at 2^32. Enters SAFE when the host led the
+ * plant by no RESET or STEP for too long; outside an episode applies the safe action again. Call it
+ * often, and before whatever blocks: silence is measured from one call to another. */
 void ec_device_poll(ec_device *device, uint32_t now_ms);
 
 /* Takes one byte from the line. The result is 0, or the size of the frame at device->reply, to be

@@ -888,7 +888,7 @@ static void test_noise_and_strangers_do_not_keep_the_device_alive(void)
     CHECK_EQUAL(EC_MODE_SAFE, device.mode);
 }
 
-static void test_any_request_of_the_session_keeps_the_device_alive(void)
+static void test_steps_and_their_repeats_keep_the_device_running(void)
 {
     begin_episode();
     uint32_t ms = UINT32_MAX - 3 * SILENCE_MS; /* over the clock's wrap */
@@ -897,12 +897,108 @@ static void test_any_request_of_the_session_keeps_the_device_alive(void)
         ec_device_poll(&device, ms += SILENCE_MS - 1);
         if (i % 2)
             sequence--;
-        CHECK_EQUAL(EC_OK, ask(EC_STATUS, NULL, 0));
+        CHECK_EQUAL(EC_OK, ask_step(i));
         ec_device_poll(&device, ms);
         CHECK_EQUAL(EC_MODE_RUN, device.mode);
     }
+    CHECK_EQUAL(10, device.repeats);
     ec_device_poll(&device, ms + SILENCE_MS + 1);
     CHECK_EQUAL(EC_MODE_SAFE, device.mode);
+}
+
+static void test_a_reset_and_its_repeat_keep_the_device_running(void)
+{
+    begin_episode();
+    ec_device_poll(&device, 0);
+    for (uint32_t ms = 400; ms < 4000; ms += 400) {
+        ec_device_poll(&device, ms);
+        if (ms % 800 == 0)
+            sequence--;
+        CHECK_EQUAL(EC_OK, ask_reset(SILENCE_MS));
+        ec_device_poll(&device, ms);
+        CHECK_EQUAL(EC_MODE_RUN, device.mode);
+    }
+    CHECK_EQUAL(4, device.repeats);
+}
+
+/* What anyone may ask without leading the plant. */
+static void ask_without_leading(unsigned way)
+{
+    const uint8_t flags[8] = {2};
+    uint8_t zeros[MAX_PAYLOAD] = {0};
+    switch (way) {
+    case 0: CHECK_EQUAL(EC_OK, ask(EC_STATUS, NULL, 0)); break;
+    case 1: CHECK_EQUAL(EC_OK, ask(EC_HELLO, hello, sizeof hello)); break;
+    case 2: CHECK_EQUAL(EC_OK, ask(EC_PEEK, zeros, 4)); break;
+    case 3: CHECK_EQUAL(EC_REFUSED_LENGTH, ask(EC_STEP, zeros, 3)); break;
+    case 4: CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask(EC_RESET, flags, 8)); break;
+    case 5: CHECK_EQUAL(EC_REFUSED_TYPE, ask(0x7F, NULL, 0)); break;
+    case 6: CHECK_EQUAL(EC_REFUSED_CAPACITY, ask_begin(RAM_SIZE + 1)); break;
+    case 7: CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_data(0, zeros, 0)); break;
+    case 8: CHECK_EQUAL(EC_REFUSED_IMAGE, ask(EC_UPLOAD_COMMIT, NULL, 0)); break;
+    default: CHECK_EQUAL(1, send_frame(frame_of(EC_STEP, SESSION + 1, 1, zeros, 10))); break;
+    }
+}
+
+static void test_nothing_but_reset_and_step_keeps_the_device_running(void)
+{
+    for (unsigned way = 0; way < 10; way++) {
+        begin_episode();
+        ec_device_poll(&device, 10);
+        for (uint32_t ms = 11; ms <= 10 + SILENCE_MS; ms += 7) {
+            ask_without_leading(way);
+            if (way < 9 && ms % 2)
+                sequence--; /* the next one is a repeat */
+            ec_device_poll(&device, ms);
+            CHECK_EQUAL(EC_MODE_RUN, device.mode);
+        }
+        ask_without_leading(way);
+        ec_device_poll(&device, 11 + SILENCE_MS);
+        CHECK_EQUAL(EC_MODE_SAFE, device.mode);
+    }
+}
+
+static void test_a_new_session_alone_does_not_keep_the_device_running(void)
+{
+    begin_episode();
+    ec_device_poll(&device, 10);
+    for (uint16_t i = 1; i <= 10; i++) {
+        CHECK_EQUAL(1, send_frame(frame_of(EC_HELLO, i, i, hello, sizeof hello)));
+        ec_device_poll(&device, 10u + i * (SILENCE_MS + 1u) / 10u);
+    }
+    CHECK_EQUAL(EC_MODE_SAFE, device.mode);
+}
+
+static void test_an_upload_is_no_silence(void)
+{
+    begin_episode();
+    ec_device_poll(&device, 10);
+    CHECK_EQUAL(EC_OK, ask_begin(other.size));
+    ec_device_poll(&device, 100000);
+    CHECK_EQUAL(EC_OK, ask_data(0, other.words, 40));
+    ec_device_poll(&device, 200000);
+    CHECK_EQUAL(EC_MODE_IDLE, device.mode);
+    CHECK_EQUAL(0, device.silences);
+}
+
+static void test_the_safe_action_is_repeated_outside_an_episode(void)
+{
+    connect();
+    plant.rest = 5;
+    for (uint32_t ms = 1; ms < 4; ms++) {
+        unsigned made_safe = plant.made_safe;
+        ec_device_poll(&device, ms);
+        CHECK_EQUAL(made_safe + 1, plant.made_safe);
+        CHECK_EQUAL(5, outputs[0]);
+    }
+    CHECK_EQUAL(EC_OK, ask_reset(SILENCE_MS));
+    unsigned running = plant.made_safe;
+    ec_device_poll(&device, 4);
+    CHECK_EQUAL(running, plant.made_safe);
+    ec_device_poll(&device, 5 + SILENCE_MS);
+    CHECK_EQUAL(EC_MODE_SAFE, device.mode);
+    ec_device_poll(&device, 6 + SILENCE_MS);
+    CHECK_EQUAL(running + 2, plant.made_safe);
 }
 
 static void test_silence_outside_an_episode_is_no_matter(void)
@@ -1180,11 +1276,19 @@ static void test_data_beyond_the_size_is_refused(void)
 static void test_data_without_a_beginning_is_refused(void)
 {
     connect();
-    CHECK_EQUAL(EC_REFUSED_LENGTH, ask_data(0, other.words, 10));
+    CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_data(0, other.words, 10));
     CHECK_EQUAL(EC_OK, upload(&other));
-    CHECK_EQUAL(EC_REFUSED_LENGTH, ask_data(0, builtin.words, 10));
-    CHECK_EQUAL(EC_REFUSED_OFFSET, ask_data(10, builtin.words, 10));
+    CHECK_EQUAL(EC_OK, ask_reset(0));
+    CHECK_EQUAL(EC_OK, ask_step(0));
+    snapshot before = look();
+    for (uint32_t length = 0; length <= 10; length += 10) {
+        CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_data(0, builtin.words, length));
+        CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_data(10, builtin.words, length));
+    }
+    before.number = sequence;
+    check_unchanged(before);
     CHECK(memcmp(policy_ram, other.words, other.size) == 0);
+    CHECK_EQUAL(EC_OK, ask_step(1));
 }
 
 static void test_an_unfinished_upload_is_refused(void)
@@ -1195,17 +1299,32 @@ static void test_an_unfinished_upload_is_refused(void)
     CHECK_EQUAL(EC_REFUSED_IMAGE, ask(EC_UPLOAD_COMMIT, NULL, 0));
     CHECK_EQUAL(-EC_ERR_SHORT, detail());
     CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
-    CHECK_EQUAL(EC_REFUSED_OFFSET, ask_data(60, other.words, 10)); /* it must begin anew */
+    CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_data(60, other.words, 10)); /* it must begin anew */
 }
 
-static void test_a_second_commit_leaves_the_policy_in_use(void)
+static void test_a_commit_without_a_beginning_changes_nothing(void)
 {
     connect();
     CHECK_EQUAL(EC_OK, upload(&other));
-    CHECK_EQUAL(EC_REFUSED_IMAGE, ask(EC_UPLOAD_COMMIT, NULL, 0));
-    CHECK_EQUAL(EC_SOURCE_RAM, source());
     CHECK_EQUAL(EC_OK, ask_reset(0));
     CHECK_EQUAL(EC_OK, ask_step(0));
+    snapshot before = look();
+    CHECK_EQUAL(EC_REFUSED_IMAGE, ask(EC_UPLOAD_COMMIT, NULL, 0));
+    CHECK_EQUAL(-EC_ERR_SHORT, detail());
+    before.number = sequence;
+    check_unchanged(before);
+    CHECK_EQUAL(EC_OK, ask_step(1));
+    CHECK_EQUAL(EC_SOURCE_RAM, source());
+}
+
+static void test_an_upload_of_nothing_is_refused(void)
+{
+    begin_episode();
+    snapshot before = look();
+    CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_begin(0));
+    CHECK_EQUAL(0, detail());
+    before.number = sequence;
+    check_unchanged(before);
 }
 
 /* ---- hostility that keeps to the frame ---- */
@@ -1249,6 +1368,35 @@ static void test_an_impossible_config_is_refused(void)
     configure();
     config.ticks = NULL;
     CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
+    configure();
+    config.rig.safe = NULL;
+    CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
+}
+
+static void test_a_limit_beyond_the_definition_s_is_refused(void)
+{
+    const struct {
+        uint16_t *limit;
+        uint16_t most;
+    } cases[] = {{&config.max_obs, 1024}, {&config.max_act, 64}, {&config.max_neurons, 1024}};
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned excess = 0; excess < 2; excess++) {
+            configure();
+            config.builtin_size = 0;
+            config.max_payload = 2050;
+            config.net_memory_size = UINT32_MAX; /* no policy will be laid out there */
+            *cases[i].limit = (uint16_t)(cases[i].most + excess);
+            CHECK_EQUAL(excess ? EC_ERR_ARGUMENT : 0, ec_device_init(&device, &config));
+        }
+    }
+}
+
+static void test_an_impossible_config_leaves_the_plant_safe(void)
+{
+    configure();
+    config.reply = NULL;
+    CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
+    CHECK_EQUAL(1, plant.made_safe);
 }
 
 /* ---- running one: the names come from this very file ---- */
