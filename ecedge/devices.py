@@ -23,10 +23,12 @@ from pathlib import Path
 from .boards import Board, Capacity, board_names, find_board, sources_root
 from .boards.build import Build, build
 from .boards.emulator import START_DEADLINE, Running, check_emulator, launch
-from .errors import BoardError, BuildError, NoDevice, UsageError
+from .errors import BoardError, NoDevice, StorageError, UsageError
 from .link import Device, Transport, open_transport
 from .model import Policy
+from .storage import lock_file, reason
 
+SLOWEST = 300  # baud: below, a request would outlast every patience
 LOCK_DEADLINE = 120.0  # seconds for another process to finish its build
 RETRY_PAUSE = 0.02
 
@@ -99,9 +101,16 @@ def run_board(
     """Builds the firmware of the board and runs a copy of it: others may build meanwhile."""
     check_emulator(spec.board)
     with tempfile.TemporaryDirectory(prefix="ecedge-") as folder:
-        with _locked(build_folder(spec.board)) as out:
+        out = build_folder(spec.board)
+        with lock_file(out.with_name(f".{out.name}.lock"), LOCK_DEADLINE):
             built: Build = build(policy, spec.board, out, capacity, "ecedge run")
-            elf = shutil.copy2(built.elf, folder)
+            try:
+                elf = shutil.copy2(built.elf, folder)
+            except OSError as error:
+                raise StorageError(
+                    f"Cannot copy the firmware to {folder}: {reason(error)}.",
+                    "Free some space there.",
+                ) from error
         with launch(spec.board, elf, spec.pty, spec.baud) as running:
             yield running
 
@@ -128,33 +137,11 @@ def build_folder(board: Board) -> Path:
     return Path(cache) / "ecedge/devices" / board.name
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
-    """Keeps other processes out of a build folder. Systems without flock do without."""
-    try:
-        import fcntl
-    except ImportError:
-        yield folder
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f".{folder.name}.lock"), "w") as lock:
-        deadline = time.monotonic() + LOCK_DEADLINE
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise BuildError(
-                        f"Another process builds in {folder} since {LOCK_DEADLINE:.0f} s.",
-                        "Wait for it, or end it.",
-                    ) from None
-                time.sleep(0.1)
-        yield folder
-
-
 def _parse_baud(query: str, spec: str) -> int:
     found = re.fullmatch(r"baud=(\d{1,8})", query)
-    if not found or not int(found.group(1)):
-        raise UsageError(f'"{spec}" has an option that is not baud=N.', "Say baud=115200.")
+    if not found or int(found.group(1)) < SLOWEST:
+        raise UsageError(
+            f'"{spec}" has an option that is not baud=N with N of {SLOWEST} or more.',
+            "Say baud=115200.",
+        )
     return int(found.group(1))

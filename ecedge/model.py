@@ -191,11 +191,15 @@ class ObservationMap:
 
         Raises PolicyError for an observation that is not finite.
         """
-        with np.errstate(over="ignore"):
-            scaled = np.ldexp(np.asarray(observation, np.float32), self.exponent)
-        if np.isnan(scaled).any() or not np.isfinite(observation).all():
+        if not np.isfinite(observation).all():
             raise PolicyError("An observation is not a finite number.")
+        with np.errstate(over="ignore"):  # infinite is clipped like the rest
+            scaled = np.asarray(observation, np.float32) * self._counts_per_unit
         return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+
+    @cached_property
+    def _counts_per_unit(self) -> np.ndarray:
+        return np.ldexp(np.float32(1), self.exponent)
 
     def to_bytes(self) -> bytes:
         entries = np.zeros(self.n_obs, MAP_ENTRY)

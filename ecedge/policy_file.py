@@ -25,7 +25,7 @@ import ecedge
 from .errors import PolicyError, StorageError, ToolError
 from .model import CONTINUOUS, IMAGE_VERSION, NetworkSpec, ObservationMap, Policy
 from .reference import reset
-from .storage import write_atomically
+from .storage import reason, write_atomically
 
 FORMAT = 1  # another graph or other metadata for the same policy are another format
 PREFIX = "ecedge."
@@ -240,4 +240,4 @@ def _read(path: str | os.PathLike) -> bytes:
     except FileNotFoundError as error:
         raise PolicyError(f"There is no file {path}.") from error
     except OSError as error:
-        raise StorageError(f"Cannot read {path}: {error.strerror.lower()}.") from error
+        raise StorageError(f"Cannot read {path}: {reason(error)}.") from error

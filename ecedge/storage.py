@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import StorageError
+from .errors import StorageError, UsageError
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:
@@ -30,8 +34,44 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StorageError(f"Cannot write {path}: {reason}.", _hint(path, error)) from error
+        raise StorageError(f"Cannot write {path}: {reason(error)}.", _hint(path, error)) from error
+
+
+def reason(error: OSError) -> str:
+    """Why, in the system's own words."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextlib.contextmanager
+def lock_file(path: Path, patience: float = 0.0) -> Iterator[None]:
+    """Holds the lock that the file `path` stands for, so that other processes wait or give up.
+
+    Waits `patience` seconds for one that holds it, then raises UsageError. A killed process holds
+    no lock, though its file stays. Systems without flock do without.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "w")
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {reason(error)}.", _hint(path, error)) from error
+    with lock:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise UsageError(
+                        f"Another process of ecedge holds {path}.", "Wait for it, or end it."
+                    ) from None
+                time.sleep(0.1)
+        yield
 
 
 def _sync_folder(folder: Path) -> None:
@@ -49,6 +89,6 @@ def _hint(path: Path, error: OSError) -> str:
         return f"Make the folder {path.parent} first."
     if path.is_dir():
         return "Give the name of a file, not of a folder."
-    if isinstance(error, PermissionError):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"Choose a folder that you may write to; {path.parent} is not one."
     return f"What was there before is untouched; free some space in {path.parent} and try again."

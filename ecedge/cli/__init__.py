@@ -1,10 +1,14 @@
 """`ecedge <verb>`: one verb a file. Results on stdout, talk on stderr.
 
-Exit codes: 0 good, 1 the world failed, 2 you misused it.
+Exit codes: 0 good; 2 what was asked cannot be done here (a wrong use, no such device, no room on
+the disk) or was interrupted; 1 it was begun and failed.
 """
 
 from __future__ import annotations
 
+import functools
+import os
+import signal
 import sys
 
 import typer
@@ -12,6 +16,7 @@ import typer
 from ..errors import EcedgeError
 from ..version import VERSION
 from . import boards, build, demo, doctor, export, run, train
+from .options import INTERRUPTED
 
 VERBS = {
     "train": train.train,
@@ -26,6 +31,7 @@ VERBS = {
 app = typer.Typer(
     name="ecedge",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -33,8 +39,24 @@ app = typer.Typer(
     "microcontrollers.\n\nStart with `ecedge demo`, or with "
     "`ecedge train CartPole-v1` and `ecedge run POLICY --device virtual`.",
 )
+
+
+def interruptible(verb):
+    """The verb, with one sentence where Ctrl-C would be a traceback."""
+
+    @functools.wraps(verb)
+    def run_verb(*arguments, **options):
+        try:
+            return verb(*arguments, **options)
+        except KeyboardInterrupt:
+            print("ecedge: Interrupted.", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run_verb
+
+
 for name, verb in VERBS.items():
-    app.command(name)(verb)
+    app.command(name)(interruptible(verb))
 
 
 def show_version(wanted: bool) -> None:
@@ -53,8 +75,14 @@ def common(
 
 
 def main() -> None:
+    sys.path.insert(0, os.getcwd())  # a task of one's own, `module:EnvId`, may lie here
+    # Ended politely, a verb ends what it has started: emulators, devices.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except EcedgeError as error:
         print(f"ecedge: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # of stdout: files have errors of their own
+        print(f"ecedge: {(error.strerror or str(error))}.", file=sys.stderr)
+        sys.exit(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Annotated
 import typer
 
 from ..training.settings import Settings
-from .train import INTERRUPTED, show_progress
+from .options import INTERRUPTED
+from .train import show_progress
 
 TASK = "CartPole-v1"
 TARGET = 500.0
@@ -52,7 +52,7 @@ def run_demo(out: Path, seed: int) -> None:
     finished = out / "report.html"
     if finished.exists():
         finished.unlink()
-        shutil.rmtree(out / "run", ignore_errors=True)
+        discard_run(out / "run")
     say(1, f"Training {TASK} until the deterministic policy returns {TARGET:g}.")
     trainer = open_trainer(out / "run", settings)
     show_progress(trainer)
@@ -92,8 +92,16 @@ def open_trainer(folder: Path, settings: Settings):
                 return trainer
         except EcedgeError as error:
             print(f"The earlier run cannot be used: {error}", file=sys.stderr)
-        shutil.rmtree(folder)
+        discard_run(folder)
     return Trainer(settings, folder)
+
+
+def discard_run(folder: Path) -> None:
+    """Removes what an earlier demo made there, and nothing else."""
+    from ..training.trainer import FILES
+
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def say(number: int, text: str) -> None:

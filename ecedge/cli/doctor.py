@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -59,8 +60,10 @@ def examine_packages() -> Iterator[Finding]:
         yield Finding("ecedge", "not installed, run from its sources", "pip install -e .")
         requirements = []
     for requirement in requirements:
-        name = requirement.split(";")[0].split(">")[0].strip()
+        name = re.match(r"[\w.-]+", requirement).group()
         optional = "extra ==" in requirement
+        if requirement.startswith("gymnasium[mujoco]"):
+            name = "mujoco"
         if optional and ("'dev'" in requirement or '"dev"' in requirement):
             continue
         try:

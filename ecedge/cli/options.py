@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+INTERRUPTED = 2  # the exit code after Ctrl-C
+
 PolicyFile = Annotated[Path, typer.Argument(help="A policy.onnx of ecedge.", metavar="POLICY")]
 BoardName = Annotated[
     str, typer.Option("--board", "-b", help="A board; `ecedge boards` lists them.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
-from .options import AsJson, PolicyFile
+from .options import INTERRUPTED, AsJson, PolicyFile
 
 
 def run(
@@ -55,7 +56,14 @@ def run(
     if deadline_ms is not None and not deadline_ms > 0:
         raise UsageError(f"A deadline of {deadline_ms:g} ms has passed already; give a later one.")
     loaded, info = load_policy(policy)
+    if not (task or info.task):
+        raise UsageError(f"{policy} does not name its task.", "Name it with --task.")
     plant = find_task(task or info.task)
+    if plant.max_episode_steps is None:
+        horizon = info.training.get("horizon")
+        if not isinstance(horizon, int):
+            raise UsageError(f"{plant.id} has no step limit: an episode might never end.")
+        plant = replace(plant, max_episode_steps=horizon)
     if (plant.n_obs, plant.n_act, plant.actions) != (
         loaded.spec.n_obs,
         loaded.spec.n_act,
@@ -68,13 +76,18 @@ def run(
         print(f"{hello.board} on {device}: uploading {loaded.hash}", file=sys.stderr)
         link.upload(loaded)
         results = []
-        for episode in run_episodes(link, loaded, plant, episodes, seed):
-            results.append(episode)
-            print(
-                f"episode {len(results):3}  seed {episode.seed}  return {episode.total:9.1f}  "
-                f"{len(episode.steps)} steps  {episode.differing_bits} bits differ",
-                file=sys.stderr,
-            )
+        try:
+            for episode in run_episodes(link, loaded, plant, episodes, seed):
+                results.append(episode)
+                print(
+                    f"episode {len(results):3}  seed {episode.seed}  return {episode.total:9.1f}  "
+                    f"{len(episode.steps)} steps  {episode.differing_bits} bits differ",
+                    file=sys.stderr,
+                )
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            print(f"ecedge: Interrupted after {len(results)} episodes.", file=sys.stderr)
     board = parse_device(device).board
     emulated = board is not None and not board.is_host
     summary = summarise(results, loaded, hello.tick_hz, deadline, emulated)
@@ -82,10 +95,12 @@ def run(
     if report:
         from ..report import save_run_report
 
-        save_run_report(report, loaded, info, hello, results, summary)
+        save_run_report(report, loaded, replace(info, task=plant.id), hello, results, summary)
         print(f"report: {report}", file=sys.stderr)
     if summary.differing_bits:
         raise typer.Exit(1)
+    if len(results) < episodes:
+        raise typer.Exit(INTERRUPTED)
 
 
 def describe(summary) -> str:

@@ -14,16 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import StorageError, UsageError
 from ..training.settings import Settings
+from .options import INTERRUPTED
 
 SETTINGS = {field.name for field in fields(Settings)}
-INTERRUPTED = 2
 
 
 def option(help: str, *names: str, **more):
     return typer.Option(*names, help=help, **more)
 
 
+#: what may be said of a run that is resumed
+WITH_RESUME = {"resume", "generations", "target", "threads", "as_json"}
+
+
 def train(
+    ctx: typer.Context,
     task: Annotated[
         str | None,
         typer.Argument(help="A gymnasium id, such as CartPole-v1, or `module:EnvId` of your own."),
@@ -89,12 +94,22 @@ def train(
 
     Example: `ecedge train CartPole-v1 --target 500`
     """
-    from ..training.trainer import CHECKPOINT, Trainer
+    from ..training.trainer import Trainer
 
     given = {name: value for name, value in locals().items() if name in SETTINGS}
     if resume is not None:
         if task is not None:
             raise UsageError("Give a task or --resume, not both.")
+        given_up = [
+            "--" + name.replace("_", "-")
+            for name in ctx.params
+            if name not in WITH_RESUME and ctx.get_parameter_source(name).name == "COMMANDLINE"
+        ]
+        if given_up:
+            raise UsageError(
+                f"A run that is resumed keeps its settings: {', '.join(given_up)} cannot be given.",
+                "Only --generations, --target, --threads and --json can.",
+            )
         changes = {k: given[k] for k in ("generations", "target") if given[k] is not None}
         trainer = Trainer.resume(resume, threads, **changes)
         print(f"Going on after generation {trainer.generation}.", file=sys.stderr)
@@ -105,11 +120,6 @@ def train(
             del given["generations"]
         settings = Settings(**given)
         folder = out or Path("runs") / f"{task.replace('/', '-').replace(':', '-')}-seed{seed}"
-        if (folder / CHECKPOINT).exists():
-            raise UsageError(
-                f"{folder} already holds a run.",
-                f"Go on with it: ecedge train --resume {folder}, or choose another --out.",
-            )
         trainer = Trainer(settings, folder, threads)
     try:
         show_progress(trainer)

@@ -34,7 +34,7 @@ def step_size(learning_rate: float, population: int) -> int:
     """E, the step in units of 2**-32 of probability per unit of G; a u32, else UsageError."""
     p = population
     step = math.floor(2**32 * learning_rate * math.sqrt(48 * p) / (2 * p * (p - 1)) + 0.5)
-    if not 0 <= step < 2**32:
+    if not 0 < step < 2**32:
         raise UsageError(f"A learning rate of {learning_rate} is out of range for {p} members.")
     return step
 

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from ..errors import TaskError
+from ..errors import TaskError, TrainingError
 from ..model import CONTINUOUS, DISCRETE, LIMITS
 from .task import Task, Transition
 
@@ -48,6 +48,7 @@ class VectorBatch:
 
     def __init__(self, task: Task, population: int):
         self.population = population
+        self._id = task.id
         with quiet():
             self._vector = gymnasium.make_vec(
                 task.id,
@@ -65,21 +66,23 @@ class VectorBatch:
 
     def reset(self, seed: int | Sequence[int]) -> np.ndarray:
         seeds = np.broadcast_to(seed, self.population)
-        self._observations[:], _ = self._vector.reset(seed=[int(seed) for seed in seeds])
+        with blaming(self._id):
+            self._observations[:], _ = self._vector.reset(seed=[int(seed) for seed in seeds])
         self._terminated = np.zeros(self.population, bool)
         self._truncated = np.zeros(self.population, bool)
         return self._observations.copy()
 
     def step(self, actions: np.ndarray) -> Transition:
         rewards = np.zeros(self.population)
-        for i in np.flatnonzero(~(self._terminated | self._truncated)):
-            (
-                self._observations[i],
-                rewards[i],
-                self._terminated[i],
-                self._truncated[i],
-                _,
-            ) = self._vector.envs[i].step(actions[i])
+        with blaming(self._id):
+            for i in np.flatnonzero(~(self._terminated | self._truncated)):
+                (
+                    self._observations[i],
+                    rewards[i],
+                    self._terminated[i],
+                    self._truncated[i],
+                    _,
+                ) = self._vector.envs[i].step(actions[i])
         return (
             self._observations.copy(),
             rewards,
@@ -104,6 +107,11 @@ def make_environment(task_id: str, known: Collection[str] = (), **options) -> gy
         raise TaskError(f"There is no task {task_id}.", suggestion(task_id, known)) from error
     except gymnasium.error.Error as error:
         raise TaskError(sentence(error), suggestion(task_id, known)) from error
+    except Exception as error:  # a task is anybody's code, and its name anybody's text
+        raise TaskError(
+            f"{task_id} cannot be made: {type(error).__name__}: {sentence(error)}",
+            "Make it in Python to see where: gymnasium.make(...)",
+        ) from error
     return flatten(environment)
 
 
@@ -125,7 +133,7 @@ def flatten(environment: gymnasium.Env) -> gymnasium.Env:
             )
     elif not isinstance(actions, Box) or not np.issubdtype(actions.dtype, np.floating):
         raise TaskError(f"{name} has actions of {actions}.", SUPPORTED)
-    elif not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
+    elif not np.isfinite(np.float32(actions.high) - np.float32(actions.low)).all():
         raise TaskError(f"{name} has actions without finite bounds: {actions}.", SUPPORTED)
     elif len(actions.shape) != 1:
         flat = Box(actions.low.ravel(), actions.high.ravel(), dtype=actions.dtype)
@@ -133,6 +141,18 @@ def flatten(environment: gymnasium.Env) -> gymnasium.Env:
             environment, lambda action: np.reshape(action, actions.shape), flat
         )
     return environment
+
+
+@contextmanager
+def blaming(task_id: str):
+    """Whatever a task's own code raises is a TrainingError that names the task."""
+    try:
+        yield
+    except Exception as error:
+        raise TrainingError(
+            f"{task_id} failed: {type(error).__name__}: {sentence(error)}",
+            "Repair the task; a run that has a checkpoint can be resumed.",
+        ) from error
 
 
 @contextmanager

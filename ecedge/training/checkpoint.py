@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StorageError, UsageError
-from ..storage import write_atomically
+from ..storage import reason, write_atomically
 from .settings import Settings
 
 VERSION = 1
@@ -32,8 +32,7 @@ def load_checkpoint(path: Path) -> tuple[Settings, dict[str, np.ndarray]]:
             f"There is no checkpoint {path}.", "Give the folder of an earlier run."
         ) from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StorageError(f"Cannot read {path}: {reason}.") from error
+        raise StorageError(f"Cannot read {path}: {reason(error)}.") from error
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}

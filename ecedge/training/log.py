@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import StorageError
-from ..storage import write_atomically
+from ..storage import reason, write_atomically
 
 
 class Log:
@@ -24,7 +24,7 @@ class Log:
                 os.fsync(file.fileno())
         except OSError as error:
             raise StorageError(
-                f"Cannot write {self.path}: {(error.strerror or str(error)).lower()}.",
+                f"Cannot write {self.path}: {reason(error)}.",
                 "Free some space, then resume: the checkpoint of the last generation is safe.",
             ) from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import Batch
-from ..errors import TrainingError
+from ..errors import PolicyError, TrainingError
 from ..model import ObservationMap, Policy, decode_action
 from ..tasks import Batch as Plants
 from ..tasks import Task
@@ -35,7 +35,6 @@ def roll_out(
 
     Raises TrainingError when the task gives an observation or a reward that is not finite.
     """
-    scale = np.ldexp(np.float32(1), observation_map.exponent)
     active = np.ones(networks.population, bool)
     returns = np.zeros(networks.population)
     output = np.zeros((networks.population, networks.spec.n_act), np.int16)
@@ -45,16 +44,18 @@ def roll_out(
     networks.reset()
     observations = plants.reset(seed)
     while active.any():
-        if not np.isfinite(observations).all():
+        if not active.all():
+            observations[~active] = 0  # whatever a member saw last, its episode is over
+        try:
+            raw = observation_map.encode(observations)
+        except PolicyError as error:
             raise TrainingError(
                 f"{task.id} gave an observation that is not a finite number.",
                 "The checkpoint of the last generation is safe; repair the task, then resume.",
-            )
+            ) from error
         if normaliser is not None:
             normaliser.add(observations if active.all() else observations[active])
-        # ObservationMap.encode, less its checks.
-        raw = np.clip(np.rint(observations.astype(np.float32) * scale), -32768, 32767)
-        networks.step(raw.astype(np.int16), active, out=output)
+        networks.step(raw, active, out=output)
         actions = decode_action(networks.spec, output, low, high)
         observations, rewards, terminated, truncated = plants.step(actions)
         steps += int(active.sum())
@@ -68,9 +69,11 @@ def roll_out(
     return Rollout(returns, steps)
 
 
-def evaluate(policy: Policy, task: Task, seeds: Sequence[int]) -> np.ndarray:
+def evaluate(
+    policy: Policy, task: Task, seeds: Sequence[int], threads: int | None = None
+) -> np.ndarray:
     """Returns (len(seeds),) float64 of one policy, an episode for each seed."""
-    networks = Batch(policy.spec, len(seeds))
+    networks = Batch(policy.spec, len(seeds), threads)
     for member in range(len(seeds)):
         networks.load(member, policy.synapses)
     plants = task.make(len(seeds))

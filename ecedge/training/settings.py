@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 
 from ..errors import UsageError
 from ..model import EXCITATORY_INHIBITORY, SIGNED, NetworkSpec
 from ..tasks import Task
 from .normaliser import input_scale
 
+MOST_EPISODES = 10_000  # of an evaluation: all run at once
 FORMS = {"ei": EXCITATORY_INHIBITORY, "signed": SIGNED}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. `horizon` cuts episodes short while training; None is the task's own limit.
+    """One run. `horizon` cuts episodes short while training; None is the task's own limit, and a
+    task that has none needs a horizon, which then holds for evaluations too.
     `target` ends the run when an evaluation's mean return reaches it."""
 
     task: str
@@ -39,9 +42,19 @@ class Settings:
     evaluation_episodes: int = 100
 
     def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and not isinstance(value, int):
+                raise UsageError(f"{field.name} is {value}; it is a whole number.")
         for name in ("generations", "evaluate_every", "evaluation_episodes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it is at least 1.")
+        if self.evaluation_episodes > MOST_EPISODES:
+            raise UsageError(
+                f"evaluation_episodes is {self.evaluation_episodes}; it is at most {MOST_EPISODES}."
+            )
+        if self.target is not None and not math.isfinite(self.target):
+            raise UsageError(f"The target is {self.target}; it is a finite number.")
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"A seed is a number from 0 to {(1 << 32) - 1}, not {self.seed}.")
         if self.form not in FORMS:

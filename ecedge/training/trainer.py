@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..engine import Batch
-from ..errors import StorageError
+from ..errors import StorageError, UsageError
 from ..evolution import Evolution
 from ..model import ObservationMap, Policy
 from ..policy_file import PolicyInfo, save_policy
 from ..reference import with_golden_trace
+from ..storage import lock_file, reason
 from ..tasks import find_task
 from .checkpoint import load_checkpoint, save_checkpoint
 from .log import Log
@@ -23,6 +24,9 @@ from .rollout import evaluate, roll_out
 from .settings import Settings
 
 CHECKPOINT, LOG, POLICY, CURVE = "checkpoint.npz", "log.jsonl", "policy.onnx", "curve.png"
+
+LOCK = ".lock"
+FILES = CHECKPOINT, LOG, POLICY, CURVE, LOCK
 
 EPISODES, EVALUATION, FRESH = range(3)  # streams of seeds, so that none is used twice
 
@@ -60,13 +64,34 @@ class Trainer:
     for generation in Trainer(settings, folder): ...
 
     After each generation all is on the disk. The best policy by evaluation is kept; a tie goes to
-    the later one.
+    the later one. `state` is a checkpoint's; see `resume`. Raises UsageError if the folder holds a
+    run already, or while another process trains in it.
     """
 
-    def __init__(self, settings: Settings, folder: Path, threads: int | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        threads: int | None = None,
+        state: dict | None = None,
+    ):
+        folder = Path(folder)
+        if state is None and (folder / CHECKPOINT).exists():
+            raise UsageError(
+                f"{folder} already holds a run.",
+                f"Go on with it: ecedge train --resume {folder}, or choose another folder.",
+            )
         self.settings = settings
         self.folder = folder
         self.task = find_task(settings.task)
+        if self.task.max_episode_steps is None:
+            if settings.horizon is None:
+                raise UsageError(
+                    f"{self.task.id} has no step limit, so its episodes might never end.",
+                    "Give one: --horizon STEPS",
+                )
+            self.task = replace(self.task, max_episode_steps=settings.horizon)
+        self._threads = threads
         self.spec = settings.network(self.task)
         self._gain = input_scale(settings.input_gain, self.task.n_obs)[1]
         training_task = self.task
@@ -91,19 +116,26 @@ class Trainer:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"Cannot make the folder {folder}: {(error.strerror or str(error)).lower()}.",
+                f"Cannot make the folder {folder}: {reason(error)}.",
                 "Choose another one.",
             ) from error
         self._log = Log(folder / LOG)
+        if state is not None:
+            self._restore(state)
 
     @classmethod
     def resume(cls, folder: Path, threads: int | None = None, **changes) -> Trainer:
         """Goes on where the folder's checkpoint ends. `changes` replace settings that do not alter
         what was learned, such as `generations` and `target`."""
-        settings, state = load_checkpoint(folder / CHECKPOINT)
-        trainer = cls(replace(settings, **changes), folder, threads)
-        trainer._restore(state)
-        return trainer
+        settings, state = load_checkpoint(Path(folder) / CHECKPOINT)
+        settings = replace(settings, **changes)
+        done = int(state["generation"])
+        if settings.generations < done:
+            raise UsageError(
+                f"{folder} has done {done} generations; {settings.generations} are fewer.",
+                "Give more, or none.",
+            )
+        return cls(settings, folder, threads, state)
 
     @property
     def generation(self) -> int:
@@ -127,11 +159,19 @@ class Trainer:
     def fresh_returns(self, episodes: int) -> np.ndarray:
         """Returns (episodes,) of the best policy, on seeds that nothing in the run saw before."""
         policy = self._best.policy if self._best else self.policy()
-        return evaluate(policy, self.task, self._seeds(FRESH, 0, episodes))
+        return evaluate(policy, self.task, self._seeds(FRESH, 0, episodes), self._threads)
 
     def __iter__(self) -> Iterator[Generation]:
+        with lock_file(self.folder / LOCK):
+            yield from self._run()
+
+    def _run(self) -> Iterator[Generation]:
+        for leftover in self.folder.glob(".*.part"):  # of a process killed while it wrote
+            leftover.unlink(missing_ok=True)
+        self._log.rewind(self.generation)
+        if self._best is not None:
+            self._save_policy()
         if self.generation == 0:
-            self._log.rewind(0)
             self._save()  # from here on the run can be resumed
         plants = self._training_task.make(self.settings.population)
         try:
@@ -190,7 +230,7 @@ class Trainer:
         """The policy's mean return; it is kept if none was better."""
         # The same episodes every time, so that evaluations compare.
         seeds = self._seeds(EVALUATION, 0, self.settings.evaluation_episodes)
-        mean = float(evaluate(policy, self.task, seeds).mean())
+        mean = float(evaluate(policy, self.task, seeds, self._threads).mean())
         if self._best is None or mean >= self._best.evaluation:
             self._best = Best(mean, with_golden_trace(policy), self.generation, self._steps)
             self._save_policy()
@@ -242,6 +282,4 @@ class Trainer:
                 int(state["best_generation"]),
                 int(state["best_steps"]),
             )
-            self._save_policy()
         self._saved = self.generation
-        self._log.rewind(self.generation)
