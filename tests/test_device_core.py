@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -104,8 +105,8 @@ def test_core(c_test, name):
 # -- building firmware -----------------------------------------------------------------------------
 
 
-def write_project(folder: Path, board: str, policy: Policy | None) -> None:
-    """The three files that a generated project has of its own."""
+def write_project(folder: Path, board: str, policy: Policy | None, changes=()) -> None:
+    """The three files that a generated project has of its own; `changes`: other defines."""
     facts = tomllib.loads((FIRMWARE / "boards" / board / "board.toml").read_text())
     limits = facts["limits"]
     image = policy.image if policy else bytes(4)
@@ -121,7 +122,7 @@ def write_project(folder: Path, board: str, policy: Policy | None) -> None:
         "EC_POLICY_RAM": limits["policy_ram"],
         "EC_BAUD": facts["baud"],
         "EC_CLOCK_HZ": facts["clock_hz"],
-    }
+    } | dict(changes)
     words = ", ".join(f"0x{word:08x}u" for (word,) in struct.iter_unpack("<I", image))
     (folder / "ec_config.h").write_text(
         "".join(f"#define {name} {value}\n" for name, value in defines.items())
@@ -136,8 +137,10 @@ def write_project(folder: Path, board: str, policy: Policy | None) -> None:
     )
 
 
-def build(compiler, folder: Path, port: Path, board: str, policy: Policy | None, flags) -> Path:
-    write_project(folder, board, policy)
+def build(
+    compiler, folder: Path, port: Path, board: str, policy: Policy | None, flags, changes=()
+) -> Path:
+    write_project(folder, board, policy, changes)
     places = [FIRMWARE / "core", FIRMWARE / "app", port]
     includes = [f"-I{place}" for place in (folder, *places, FIRMWARE / "boards" / board)]
     sources = [source for place in places for source in sorted(place.glob("*.c"))]
@@ -155,6 +158,39 @@ def test_virtual_device_compiles_without_a_warning(tmp_path, compiler):
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
     build([compiler], tmp_path, ROOT / "host/vdev", "virtual", None, ["-O2"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EC_MAX_PAYLOAD", 95),
+        ("EC_MAX_PAYLOAD", 65536),
+        ("EC_MAX_PAYLOAD", 128),  # the virtual board's 1024 observations take 2048
+        ("EC_MAX_OBS", 0),
+        ("EC_MAX_OBS", 1025),
+        ("EC_MAX_ACT", 0),
+        ("EC_MAX_ACT", 65),
+        ("EC_MAX_NEURONS", 31),
+        ("EC_MAX_NEURONS", 1056),
+    ],
+)
+def test_an_impossible_configuration_does_not_compile(tmp_path, name, value):
+    write_project(tmp_path, "virtual", None, {name: f"{value}u"})
+    includes = [f"-I{place}" for place in (tmp_path, FIRMWARE / "core", FIRMWARE / "app")]
+    command = [*host_compiler(), "-fsyntax-only", *includes, FIRMWARE / "app/main.c"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode != 0
+    assert f'#error "{name} is not' in result.stderr or f", or {name} not" in result.stderr
+
+
+def test_a_plant_is_safe_though_the_line_blocks(tmp_path):
+    write_project(tmp_path, "virtual", BUILTIN)
+    includes = [f"-I{place}" for place in (tmp_path, FIRMWARE / "core", FIRMWARE / "app")]
+    sources = [ROOT / "tests/c/test_main.c", FIRMWARE / "app/main.c", tmp_path / "policy.c"]
+    sources += sorted((FIRMWARE / "core").glob("*.c"))
+    program = tmp_path / "test_main"
+    run([*host_compiler(), *STRICT, *includes, *sources, "-o", program])
+    run([program])
 
 
 def test_template_port_compiles(tmp_path):
@@ -185,6 +221,11 @@ def test_linker_script_and_board_tell_the_same_memory(script):
 # -- a host ----------------------------------------------------------------------------------------
 
 
+def frame(kind: int, session: int, sequence: int, payload: bytes) -> bytes:
+    body = struct.pack("<BBHH", kind, 0, session, sequence) + payload
+    return cobs.encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0"
+
+
 class Host:
     """Asks a device over any URL of pyserial; one try a request, each with a deadline."""
 
@@ -196,8 +237,7 @@ class Host:
 
     def send(self, kind: int, payload: bytes = b"") -> None:
         self.sequence = (self.sequence + 1) & 0xFFFF
-        body = struct.pack("<BBHH", kind, 0, self.session, self.sequence) + payload
-        self.port.write(cobs.encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0")
+        self.port.write(frame(kind, self.session, self.sequence, payload))
 
     def receive(self, kind: int) -> bytes:
         """The payload of the reply to the last request."""
@@ -206,8 +246,8 @@ class Host:
             assert time.monotonic() < end, "no reply"
             self.pending += self.port.read(1)
             self.pending += self.port.read(self.port.in_waiting)
-        frame, self.pending = self.pending.split(b"\0", 1)
-        packet = cobs.decode(frame)
+        line, self.pending = self.pending.split(b"\0", 1)
+        packet = cobs.decode(line)
         assert zlib.crc32(packet[:-4]) == struct.unpack("<I", packet[-4:])[0]
         header = struct.unpack_from("<BBHH", packet)
         assert header == (kind | 0x80, 0, self.session, self.sequence)
@@ -225,12 +265,12 @@ class Host:
 
 
 @contextlib.contextmanager
-def host(url: str):
+def host(url: str, session: int = 4711):
     """A host in session; the port may take a moment to open, its first reply too."""
     end = time.monotonic() + DEADLINE
     while True:
         try:
-            client = Host(url)
+            client = Host(url, session)
             break
         except serial.SerialException:
             assert time.monotonic() < end, f"{url} does not open"
@@ -308,8 +348,69 @@ def test_virtual_device_outlives_its_client(vdev):
         with host(url) as client:
             client.ask(RESET, struct.pack("<IL", 1, 60000))
             client.send(STEP, bytes(4))  # and leaves without hearing the refusal
-        with host(url) as client:
+        with host(url, session=1147) as client:
             assert client.ask(STATUS)[1] == 1  # in the middle of the same episode
+
+
+def test_virtual_device_turns_a_second_client_away(vdev):
+    """What the second one sent is not carried out, now or later."""
+    with virtual_device(vdev, "--tcp", 0) as (_, url):
+        with host(url) as client:
+            address = ("127.0.0.1", int(url.rpartition(":")[2]))
+            with socket.create_connection(address, timeout=DEADLINE) as second:
+                with contextlib.suppress(ConnectionError):
+                    second.sendall(frame(HELLO, 99, 1, MAGIC) + frame(RESET, 99, 2, bytes(8)))
+                    assert second.recv(1) == b""
+                assert client.ask(STATUS)[:2] == bytes([0, 0])
+        with host(url, session=100) as client:
+            assert client.ask(STATUS)[:2] == bytes([0, 0])
+
+
+def test_virtual_device_takes_whoever_comes_when_the_first_has_left(vdev):
+    with virtual_device(vdev, "--tcp", 0) as (_, url):
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        for session in range(1, 100):
+            with socket.create_connection(address, timeout=DEADLINE) as client:
+                client.sendall(frame(HELLO, session, 1, MAGIC))
+                assert client.recv(1)
+                client.sendall(frame(STATUS, session, 2, b""))  # and leaves before the reply
+
+
+def test_line_gives_up_on_a_reader_that_takes_little(tmp_path):
+    program = tmp_path / "test_line"
+    sources = [ROOT / "tests/c/test_line.c", ROOT / "host/vdev/line.c"]
+    run([*host_compiler(), *STRICT, f"-I{ROOT / 'host/vdev'}", *sources, "-o", program])
+    process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        name = process.stdout.readline().split()[-1]
+        reader = os.open(name, os.O_RDONLY | os.O_NOCTTY)
+        start = time.monotonic()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        while not select.select([process.stdout], [], [], 0.05)[0]:
+            assert time.monotonic() - start < DEADLINE
+            os.read(reader, 1024)  # so that there is room again and again
+        assert process.stdout.readline() == b"written\n"
+        assert 0.9 < time.monotonic() - start < 2.0
+        os.close(reader)
+    finally:
+        process.kill()
+        process.communicate(timeout=DEADLINE)
+
+
+def test_an_odd_size_of_memory_for_policies_is_all_there(tmp_path):
+    size = 4099
+    flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    program = build(
+        host_compiler(), tmp_path, ROOT / "host/vdev", "virtual", None, flags,
+        {"EC_POLICY_RAM": f"{size}u"},
+    )  # fmt: skip
+    with virtual_device(program, "--tcp", 0) as (_, url), host(url) as client:
+        assert client.ask(4, struct.pack("<I", size))[0] == 0
+        for offset in range(0, size, 1000):
+            data = bytes(min(1000, size - offset))
+            assert client.ask(5, struct.pack("<I", offset) + data)[0] == 0
+        assert client.ask(6)[0] == 6
 
 
 def test_virtual_device_is_safe_when_its_client_is_silent(vdev):

@@ -19,8 +19,8 @@ void ec_port_init(int argc, char **argv);
  * one request of EC_MAX_PAYLOAD that comes while a step runs, and drops what it can't hold. */
 uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity);
 
-/* Sends. May block for as long as the line takes, and no longer than 1 s when nobody takes the bytes:
- * the rest is dropped then. */
+/* Sends. May block for as long as the line takes for all the bytes, and 1 s more in all when nobody
+ * takes them: the rest is dropped then. */
 void ec_port_write(const uint8_t *bytes, uint32_t length);
 
 /* Sleeps until bytes came, at most EC_PORT_IDLE_MS. May return at any time before. */

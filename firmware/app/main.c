@@ -5,8 +5,18 @@
 #include "ec_rig.h"
 #include "policy.h"
 
+#if EC_MAX_PAYLOAD < EC_MIN_PAYLOAD || EC_MAX_PAYLOAD > 0xFFFF || EC_MAX_PAYLOAD / 2 < EC_MAX_OBS
+#error "EC_MAX_PAYLOAD is not 96 ... 65535, or does not hold the observations of a STEP"
+#endif
+#if EC_MAX_OBS < 1 || EC_MAX_OBS > 1024 || EC_MAX_ACT < 1 || EC_MAX_ACT > 64
+#error "EC_MAX_OBS is not 1 ... 1024, or EC_MAX_ACT not 1 ... 64"
+#endif
+#if EC_MAX_NEURONS < 32 || EC_MAX_NEURONS > 1024
+#error "EC_MAX_NEURONS is not 32 ... 1024"
+#endif
+
 static uint32_t net_memory[(EC_NET_MEMORY(EC_MAX_NEURONS, EC_MAX_ACT) + 3u) / 4u];
-static uint32_t policy_ram[EC_POLICY_RAM / 4u + (EC_POLICY_RAM == 0)];
+static uint32_t policy_ram[(EC_POLICY_RAM + 3u) / 4u + (EC_POLICY_RAM == 0)];
 static int16_t raw[EC_MAX_OBS];
 static int16_t outputs[EC_MAX_ACT];
 static uint8_t request[EC_REQUEST_SIZE(EC_MAX_PAYLOAD)];
@@ -41,7 +51,7 @@ int main(int argc, char **argv)
         .rig = {ec_rig_apply, ec_rig_safe, NULL},
     };
     if (ec_device_init(&device, &config) != 0)
-        return 1;
+        return 1; /* the rig is safe */
 
     for (;;) {
         uint8_t bytes[64];
@@ -49,8 +59,11 @@ int main(int argc, char **argv)
         uint32_t count = ec_port_read(bytes, sizeof bytes);
         for (uint32_t i = 0; i < count; i++) {
             uint32_t size = ec_device_receive(&device, bytes[i]);
-            if (size > 0)
+            if (size > 0) {
+                /* A step may have taken long, and the write may block: silence is judged between. */
+                ec_device_poll(&device, ec_port_milliseconds());
                 ec_port_write(device.reply, size);
+            }
         }
         if (count == 0)
             ec_port_idle();

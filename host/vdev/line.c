@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WRITE_MS 1000
@@ -85,6 +86,13 @@ static void welcome(void)
     (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 }
 
+static void turn_away(void)
+{
+    int newcomer = accept(listener, NULL, NULL);
+    if (newcomer >= 0)
+        close(newcomer);
+}
+
 static void part(void)
 {
     if (listener < 0)
@@ -115,8 +123,16 @@ uint32_t line_read(uint8_t *bytes, uint32_t capacity)
     return 0;
 }
 
+static int64_t milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 void line_write(const uint8_t *bytes, uint32_t length)
 {
+    int64_t deadline = milliseconds() + WRITE_MS;
     while (client >= 0 && length > 0) {
         struct pollfd room = {.fd = client, .events = POLLOUT};
         ssize_t count = write(client, bytes, length);
@@ -124,7 +140,8 @@ void line_write(const uint8_t *bytes, uint32_t length)
             bytes += count;
             length -= (uint32_t)count;
         } else if (errno == EAGAIN) {
-            if (poll(&room, 1, WRITE_MS) == 0)
+            int64_t left = deadline - milliseconds();
+            if (left <= 0 || poll(&room, 1, (int)left) == 0)
                 return;
         } else if (errno != EINTR) {
             part();
@@ -133,9 +150,15 @@ void line_write(const uint8_t *bytes, uint32_t length)
     }
 }
 
-void line_wait(int milliseconds)
+void line_wait(int timeout_ms)
 {
-    struct pollfd event = {.fd = client >= 0 ? client : listener, .events = POLLIN};
-    if (poll(&event, 1, milliseconds) > 0 && client < 0)
+    /* The listener stands first, and is looked at first: whoever came because the client left finds
+     * its end in `events[1]`. A negative fd is passed over. */
+    struct pollfd events[2] = {{.fd = listener, .events = POLLIN}, {.fd = client, .events = POLLIN}};
+    if (poll(events, 2, timeout_ms) <= 0 || !events[0].revents)
+        return;
+    if (client < 0)
         welcome();
+    else if (!events[1].revents)
+        turn_away();
 }

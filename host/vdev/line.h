@@ -1,7 +1,8 @@
 /* The virtual device's line: one client on a TCP socket of this computer, or a pseudo terminal.
  *
- * There is one line in the process. A client that leaves makes room for the next; the device does
- * not notice, like a board whose cable is pulled.
+ * There is one line in the process, with one client: who else connects to the socket is turned away
+ * at once, and nothing that it sent is read. A client that leaves makes room for the next; the device
+ * does not notice, like a board whose cable is pulled.
  */
 #ifndef LINE_H
 #define LINE_H
@@ -20,10 +21,11 @@ uint32_t line_pending(void);
 /* Up to `capacity` of them. Never blocks. */
 uint32_t line_read(uint8_t *bytes, uint32_t capacity);
 
-/* Blocks for at most 1 s when nobody takes the bytes, then drops them; at once without a client. */
+/* Blocks for at most 1 s in all, then drops what nobody took; drops all at once without a client. */
 void line_write(const uint8_t *bytes, uint32_t length);
 
-/* Sleeps until bytes or a client came. */
-void line_wait(int milliseconds);
+/* Sleeps until bytes or a client came. Call it whenever there is nothing to read: clients are welcomed
+ * and turned away here. */
+void line_wait(int timeout_ms);
 
 #endif

@@ -10,7 +10,7 @@
 #define RSTINFO (*(volatile uint32_t *)(BOARD_SYSTEM_CONTROLLER + CMSDK_RSTINFO_OFFSET))
 
 #define TICKS_PER_MS  (EC_CLOCK_HZ / 1000u)
-#define WRITE_MS      100u /* a byte that does not leave in this time never will */
+#define WRITE_MS      1000u /* beyond the line's own time: nobody takes the bytes */
 #define BAUD_DIVISOR  (((EC_CLOCK_HZ) + (EC_BAUD) / 2u) / (EC_BAUD))
 #define BOOT_MAGIC    0x45434254u
 
@@ -28,7 +28,7 @@
 
 /* Bytes received: the interrupt moves `head`, the main loop `tail`. */
 static struct {
-    uint8_t bytes[RING_SIZE];
+    volatile uint8_t bytes[RING_SIZE]; /* or they might be written after `head` */
     volatile uint32_t head;
     volatile uint32_t tail;
 } ring;
@@ -99,10 +99,11 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
 
 void ec_port_write(const uint8_t *bytes, uint32_t length)
 {
+    uint32_t start = ec_port_ticks();
+    uint32_t limit = WRITE_MS * TICKS_PER_MS + length * 10u * BAUD_DIVISOR;
     for (uint32_t i = 0; i < length; i++) {
-        uint32_t start = ec_port_ticks();
         while (UART->state & UART_STATE_TX_FULL) {
-            if (ec_port_ticks() - start > WRITE_MS * TICKS_PER_MS)
+            if (ec_port_ticks() - start > limit)
                 return;
         }
         UART->data = bytes[i];

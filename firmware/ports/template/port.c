@@ -31,7 +31,7 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
 
 void ec_port_write(const uint8_t *bytes, uint32_t length)
 {
-    /* Wait for room in the transmitter before each byte; return when there is none for long. */
+    /* Wait for room in the transmitter before each byte; one deadline for the whole call. */
     (void)bytes;
     (void)length;
 }

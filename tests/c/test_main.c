@@ -1,0 +1,118 @@
+/* A port and a rig around firmware/app/main.c: the reply to a STEP blocks the line for 1 s. The host
+ * that sent it is silent from then on, for longer than it allowed: the plant must be safe before the
+ * application sleeps again. Ends with 0 when it is.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ec_config.h"
+#include "ec_device.h"
+#include "ec_port.h"
+#include "ec_rig.h"
+#include "policy.h"
+
+#define SESSION    7
+#define SILENCE_MS 500
+#define BLOCKS_MS  1000
+
+static uint32_t now_ms;
+static unsigned applied;
+static bool safe;
+
+void ec_rig_apply(void *context, int16_t *outputs, unsigned n)
+{
+    (void)context;
+    (void)outputs;
+    (void)n;
+    applied++;
+    safe = false;
+}
+
+void ec_rig_safe(void *context, int16_t *outputs, unsigned n)
+{
+    (void)context;
+    (void)outputs;
+    (void)n;
+    safe = true;
+}
+
+static uint32_t request(uint8_t *line, uint8_t type, uint16_t sequence, uint8_t *payload, uint32_t size)
+{
+    uint8_t packet[EC_PACKET_SIZE(64)] = {type};
+    ec_put16(packet + 2, SESSION);
+    ec_put16(packet + 4, sequence);
+    memcpy(packet + EC_PACKET_HEADER, payload, size);
+    return ec_frame_encode(line, packet, EC_PACKET_HEADER + size);
+}
+
+/* HELLO, RESET, STEP, and nothing more. */
+uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
+{
+    static uint16_t asked;
+    uint8_t payload[64] = {0};
+    (void)capacity;
+    switch (++asked) {
+    case 1:
+        ec_put32(payload, EC_LINK_MAGIC);
+        return request(bytes, EC_HELLO, asked, payload, 6);
+    case 2:
+        ec_put32(payload + 4, SILENCE_MS);
+        return request(bytes, EC_RESET, asked, payload, 8);
+    case 3:
+        return request(bytes, EC_STEP, asked, payload, 2u * ec_get16((const uint8_t *)ec_policy_image + 12));
+    default:
+        return 0;
+    }
+}
+
+void ec_port_write(const uint8_t *bytes, uint32_t length)
+{
+    (void)bytes;
+    (void)length;
+    if (applied > 0)
+        now_ms += BLOCKS_MS;
+}
+
+void ec_port_idle(void)
+{
+    printf("%u steps applied, %s\n", applied, safe ? "safe" : "not safe");
+    exit(applied == 1 && safe ? 0 : 1);
+}
+
+void ec_port_init(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+}
+
+uint32_t ec_port_milliseconds(void)
+{
+    return now_ms;
+}
+
+uint32_t ec_port_ticks(void)
+{
+    return 0;
+}
+
+uint32_t ec_port_tick_hz(void)
+{
+    return 1;
+}
+
+uint8_t ec_port_reset_cause(void)
+{
+    return EC_CAUSE_UNKNOWN;
+}
+
+uint32_t ec_port_boot_count(void)
+{
+    return 0;
+}
+
+const uint8_t *ec_port_chip_id(void)
+{
+    static const uint8_t none[EC_CHIP_ID_SIZE] = {0};
+    return none;
+}
