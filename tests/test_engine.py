@@ -688,12 +688,10 @@ def test_the_core_refuses_counts_of_another_shape():
 
 
 def test_the_core_refuses_a_damaged_image():
-    policy = any_policy(1, SMALL)
-    image = bytearray(policy.image)
+    image = bytearray(any_policy(1, SMALL).image)
     image[100] ^= 1
-    policy.__dict__["image"] = bytes(image)
     with pytest.raises(PolicyError, match="core refuses"):
-        CoreNetwork(policy)
+        CoreNetwork(bytes(image))
 
 
 # --- the long run -----------------------------------------------------------------------------

@@ -184,7 +184,7 @@ IMPORTS = {
     },
     "boards": {"errors", "model", "storage", "export"},
     "link": {"errors", "model"},
-    "devices": {"errors", "model", "boards", "link"},
+    "devices": {"errors", "model", "storage", "boards", "link"},
     "hil": {"errors", "model", "engine", "link", "tasks"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
     "cli": {
