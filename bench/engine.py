@@ -1,8 +1,9 @@
 """Speed of the batch engine on this machine, all in one run, one thread, best of several turns.
 
 Networks are what a short training of CartPole leaves, stepped through the observations that they
-saw, so spikes are as frequent as in use. NumPy's float32 network and the firmware's C core take
-turns with the engine, and the ratios are what to look at: the machine may be shared.
+saw, so spikes are as frequent as in use. NumPy's float32 network, as many members in one array as
+suit it best, and the firmware's C core, one call from Python a control step (1 us), take turns
+with the engine, and the ratios are what to look at: the machine may be shared.
 
     python bench/engine.py [--json]
 """
@@ -105,7 +106,7 @@ def time_core(case: Case, members: int = 4) -> float:
     return (time.perf_counter() - begun) * POPULATION / members
 
 
-def time_numpy(case: Case, members: int = 8, control_steps: int = 5) -> float:
+def time_numpy(case: Case, members: int, control_steps: int = 3) -> float:
     """The same network in float32 NumPy, all of its members in one array."""
     spec, obs = case.spec, case.observation_map
     batch = case.networks()
@@ -152,12 +153,13 @@ def time_evolution(case: Case, kernel: str) -> tuple[float, float]:
 def measure(neurons: int) -> list[dict]:
     case = train_case(neurons)
     substeps = STEPS * POPULATION * case.spec.substeps
-    core = numpy = np.inf
+    core = np.inf
+    numpy, members = min((time_numpy(case, members), members) for members in (8, 64, POPULATION))
     engine = dict.fromkeys(kernels(), np.inf)
     sample, update = dict(engine), dict(engine)
     for _ in range(TURNS):
         core = min(core, time_core(case))
-        numpy = min(numpy, time_numpy(case))
+        numpy = min(numpy, time_numpy(case, members))
         for kernel in engine:
             seconds, activity = time_engine(case, kernel)
             engine[kernel] = min(engine[kernel], seconds)

@@ -16,7 +16,7 @@ struct ec_batch {
     ec_channel *map;      /* layout.map */
     uint32_t *rho_planes; /* 16 x rho_stride */
     uint32_t rho_stride;
-    uint32_t *scratch;    /* threads x 6 x rho_stride */
+    uint32_t *scratch;    /* threads x 5 x rho_stride */
     uint64_t *spikes;     /* population: since the batch was made */
     uint64_t *steps;      /* population: control steps */
 };
@@ -114,7 +114,7 @@ ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t thr
     batch->excitatory = allocate(layout->stride / 2, sizeof *batch->excitatory);
     batch->map = allocate(spec->n_obs, sizeof *batch->map);
     batch->rho_planes = allocate(16, 4 * (size_t)batch->rho_stride);
-    batch->scratch = allocate(workers, 24 * (size_t)batch->rho_stride);
+    batch->scratch = allocate(workers, 20 * (size_t)batch->rho_stride);
     batch->spikes = allocate(population, sizeof *batch->spikes);
     batch->steps = allocate(population, sizeof *batch->steps);
     if (!batch->pool || !batch->members || !batch->excitatory || !batch->map || !batch->rho_planes ||
@@ -232,7 +232,7 @@ static void sample_members(void *context, uint32_t first, uint32_t end, uint32_t
 {
     const sampling *job = context;
     ec_batch *batch = job->batch;
-    uint32_t *synapses = batch->scratch + (size_t)worker * 6 * batch->rho_stride;
+    uint32_t *synapses = batch->scratch + (size_t)worker * 5 * batch->rho_stride;
     const ec_layout *layout = &batch->layout;
     const ec_spec *spec = &layout->spec;
     const bool in_place = layout->stride == spec->n_neurons / 32u; /* rows without filling */

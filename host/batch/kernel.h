@@ -56,7 +56,7 @@ typedef struct {
     /* One control step of one member; returns its spikes. */
     uint32_t (*step)(const ec_layout *layout, uint8_t *member, const int16_t *raw);
 
-    /* One member's plain synapses. `synapses` has room for rho->stride words, `scratch` for five
+    /* One member's plain synapses. `synapses` has room for rho->stride words, `scratch` for four
      * times as many. */
     void (*sample)(const ec_rho_planes *rho, uint32_t n_words, uint32_t seed, uint32_t generation,
                    uint32_t member, uint32_t *synapses, uint32_t *scratch);

@@ -250,9 +250,9 @@ static inline void compare_plane(comparison *state, words random, words rho)
 static void sample(const ec_rho_planes *rho, uint32_t n_words, uint32_t seed, uint32_t generation,
                    uint32_t member, uint32_t *synapses, uint32_t *scratch)
 {
-    /* Words with undecided lanes, kept close together: where they are, how far they are, and the two
-     * planes that they need next, which are cheaper to keep than to gather. */
-    uint32_t *index = scratch, *theta = index + rho->stride, *undecided = theta + rho->stride;
+    /* Words with undecided lanes, kept close together: where they are, which lanes, and the two planes
+     * that they need next, which are cheaper to keep than to gather. */
+    uint32_t *index = scratch, *undecided = index + rho->stride;
     uint32_t *next0 = undecided + rho->stride, *next1 = next0 + rho->stride;
     const uint32_t *next_plane = rho->plane + 2 * PAIRS_FOR_ALL * rho->stride;
     uint32_t n = 0;
@@ -271,7 +271,6 @@ static void sample(const ec_rho_planes *rho, uint32_t n_words, uint32_t seed, ui
         *(words *)(synapses + w) = state.theta;
         words keep = state.undecided != 0;
         words_keep(index + n, at, keep);
-        words_keep(theta + n, state.theta, keep);
         words_keep(next0 + n, *(const words *)(next_plane + w), keep);
         words_keep(next1 + n, *(const words *)(next_plane + rho->stride + w), keep);
         n += words_keep(undecided + n, state.undecided, keep);
@@ -281,9 +280,8 @@ static void sample(const ec_rho_planes *rho, uint32_t n_words, uint32_t seed, ui
         uint32_t left = 0;
         for (uint32_t first = 0; first < n; first += LANES) {
             words from, lane_number;
-            comparison state;
+            comparison state = {{0}, {0}};
             memcpy(&from, index + first, sizeof from);
-            memcpy(&state.theta, theta + first, sizeof from);
             memcpy(&state.undecided, undecided + first, sizeof from);
             for (unsigned i = 0; i < LANES; i++)
                 lane_number[i] = i;
@@ -301,10 +299,9 @@ static void sample(const ec_rho_planes *rho, uint32_t n_words, uint32_t seed, ui
             compare_plane(&state, random.x0, rho0);
             compare_plane(&state, random.x1, rho1);
             for (unsigned i = 0; i < LANES && first + i < n; i++)
-                synapses[from[i]] = state.theta[i];
+                synapses[from[i]] |= state.theta[i];
             words keep = (state.undecided != 0) & listed;
             words_keep(index + left, from, keep);
-            words_keep(theta + left, state.theta, keep);
             left += words_keep(undecided + left, state.undecided, keep);
         }
         n = left;
