@@ -25,7 +25,9 @@ from ..version import VERSION
 MARKER = ".ecedge-project"  # lists the files that this module wrote
 INCLUDES = (".", "core", "app", "port", "board")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
-CODE = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections")
+# A policy image and a network's memory are arrays of words that are viewed as bytes, counts and
+# spikes in place: by C's rules an optimiser may take such views for different memory.
+CODE = ("-std=c99", "-O2", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections")
 BARE = ("-ffreestanding",)
 BARE_LINK = ("-nostdlib",)
 GARBAGE = "-Wl,--gc-sections"
