@@ -35,6 +35,7 @@ FIRMWARE = ROOT / "firmware"
 C_TEST = ROOT / "tests/c/test_device.c"
 C_TEST_NAMES = re.findall(r"^static void (test_\w+)\(void\)", C_TEST.read_text(), re.MULTILINE)
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+STRICT += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 BARE = ["-Os", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections"]
 BARE += ["-Wl,--gc-sections"]
 DEADLINE = 10.0  # seconds, for whatever should take none
@@ -201,6 +202,26 @@ def test_template_port_compiles(tmp_path):
         includes = [f"-I{tmp_path}", f"-I{FIRMWARE / 'core'}", f"-I{FIRMWARE / 'app'}"]
         flags = [*STRICT, *BARE[:2], *includes]
         run([*arm_compiler(), *flags, "-c", source, "-o", tmp_path / f"{source.stem}.o"])
+
+
+@pytest.mark.parametrize("source", sorted((FIRMWARE / "core").glob("*.c")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "target",
+    [
+        ["thumbv6m-none-eabi", "-mcpu=cortex-m0", "-c"],
+        ["riscv32-unknown-none-elf", "-march=rv32i", "-c"],
+        # int has 16 bits; LLVM runs out of AVR's registers in the code that follows
+        ["avr", "-Wno-avr-rtlib-linking-quirks", "-fsyntax-only"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_core_compiles_for_small_chips_without_a_warning(tmp_path, target, source):
+    if not shutil.which("clang"):
+        pytest.skip("no compiler for three kinds of chip: install clang")
+    triple, *flags = target
+    output = [] if "-fsyntax-only" in flags else ["-o", tmp_path / "core.o"]
+    flags = [*STRICT, "-Os", "-ffreestanding", *flags]
+    run(["clang", f"--target={triple}", *flags, source, *output])
 
 
 @pytest.mark.parametrize(

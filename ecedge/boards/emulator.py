@@ -23,7 +23,8 @@ ANNOUNCEMENT = re.compile(rb"ecedge virtual device on (\S+)\n")
 class Running:
     """Firmware that runs. `port` is what to open: socket://127.0.0.1:PORT or a pseudo terminal.
 
-    One host at a time: the virtual device turns others away. A context manager; the process never outlives it.
+    One host at a time: the virtual device turns others away. A context manager; the process never
+    outlives it.
     """
 
     def __init__(self, board: Board, command: list[str], port: str | None):

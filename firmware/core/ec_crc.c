@@ -1,7 +1,7 @@
 #include "ec_crc.h"
 
 /* Half a byte at a time: 64 bytes of flash instead of 1 KB, four times as fast as bit by bit. */
-uint32_t ec_crc32(uint32_t crc, const void *bytes, size_t length)
+uint32_t ec_crc32(uint32_t crc, const void *bytes, uint32_t length)
 {
     static const uint32_t table[16] = {
         0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,

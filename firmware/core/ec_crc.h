@@ -5,6 +5,6 @@
 #include "ec_base.h"
 
 /* The CRC of `length` bytes; `crc` is 0 to begin, or the last value to run on. */
-uint32_t ec_crc32(uint32_t crc, const void *bytes, size_t length);
+uint32_t ec_crc32(uint32_t crc, const void *bytes, uint32_t length);
 
 #endif
