@@ -239,8 +239,9 @@ def _su_frames(path: Path) -> dict[str, tuple[int, bool]]:
 
 def _set_frame(section: Section, frames: dict[str, tuple[int, bool]]) -> None:
     for function in section.functions:
-        # A clone (foo.part.0) may be listed under the name of what it was cut from.
-        known = frames.get(function) or frames.get(function.split(".")[0])
+        # A clone (foo.part.0) may be listed without its number, or under what it was cut from.
+        names = (function, function.rpartition(".")[0], function.split(".")[0])
+        known = next((frames[name] for name in names if name in frames), None)
         if known:
             section.frame = max(known[0], section.frame or 0)
             section.dynamic |= known[1]
