@@ -33,8 +33,12 @@ serial = pytest.importorskip("serial")
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = ROOT / "firmware"
-C_TEST = ROOT / "tests/c/test_device.c"
-C_TEST_NAMES = re.findall(r"^static void (test_\w+)\(void\)", C_TEST.read_text(), re.MULTILINE)
+C_TESTS = [ROOT / f"tests/c/test_{name}.c" for name in ("frame", "session", "device", "upload")]
+C_TEST_NAMES = [
+    name
+    for path in C_TESTS
+    for name in re.findall(r"^static void (test_\w+)\(void\)", path.read_text(), re.MULTILINE)
+]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 STRICT += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 BARE = ["-Os", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections"]
@@ -86,14 +90,14 @@ OTHER = random_policy(2, 7, 2, 64)
 def c_test(tmp_path_factory):
     folder = tmp_path_factory.mktemp("c")
     names = "".join(f'{{"{name}", {name}}},\n' for name in C_TEST_NAMES)
-    (folder / "test_device_names.inc").write_text(names)
+    (folder / "test_names.inc").write_text(names)
     images = [folder / "builtin", folder / "other"]
     for path, policy in zip(images, (BUILTIN, OTHER), strict=True):
         path.write_bytes(policy.image)
-    program = folder / "test_device"
+    program = folder / "run_device"
     sanitize = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     include = [f"-I{folder}", f"-I{FIRMWARE / 'core'}"]
-    sources = [C_TEST, *sorted((FIRMWARE / "core").glob("*.c"))]
+    sources = [ROOT / "tests/c/run_device.c", *sorted((FIRMWARE / "core").glob("*.c"))]
     run([*host_compiler(), *STRICT, *sanitize, *include, *sources, "-o", program])
     return program, images
 
