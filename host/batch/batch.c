@@ -6,6 +6,10 @@
 #include "kernel.h"
 #include "pool.h"
 
+#if defined(__x86_64__)
+#include "cpu_x86.h"
+#endif
+
 struct ec_batch {
     ec_layout layout;
     const ec_kernel *kernel;
@@ -21,12 +25,36 @@ struct ec_batch {
     uint64_t *steps;      /* population: control steps */
 };
 
-static const ec_kernel *const kernels[] = {
+static bool always(void)
+{
+    return true;
+}
+
 #if defined(__x86_64__)
-    &ec_kernel_avx512,
-    &ec_kernel_avx2,
+
+static bool has_avx2(void)
+{
+    return cpu_has(CPU_AVX2 | CPU_BMI1 | CPU_BMI2, CPU_SAVES_YMM);
+}
+
+static bool has_avx512(void)
+{
+    return cpu_has(CPU_AVX512F | CPU_AVX512BW | CPU_AVX512VL | CPU_AVX512DQ | CPU_BMI1 | CPU_BMI2,
+                   CPU_SAVES_ZMM);
+}
+
 #endif
-    &ec_kernel_baseline,
+
+/* Best first. The questions are asked here, in code that every processor can run. */
+static const struct {
+    const ec_kernel *kernel;
+    bool (*supported)(void);
+} kernels[] = {
+#if defined(__x86_64__)
+    {&ec_kernel_avx512, has_avx512},
+    {&ec_kernel_avx2, has_avx2},
+#endif
+    {&ec_kernel_baseline, always},
 };
 
 #define N_KERNELS (sizeof kernels / sizeof kernels[0])
@@ -34,8 +62,8 @@ static const ec_kernel *const kernels[] = {
 static const ec_kernel *supported_kernel(uint32_t index)
 {
     for (size_t k = 0; k < N_KERNELS; k++) {
-        if (kernels[k]->supported() && index-- == 0)
-            return kernels[k];
+        if (kernels[k].supported() && index-- == 0)
+            return kernels[k].kernel;
     }
     return NULL;
 }

@@ -50,7 +50,6 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    bool (*supported)(void);
     uint32_t widest_row; /* the largest row_bits */
 
     /* One control step of one member; returns its spikes. */

@@ -1,7 +1,6 @@
 /* What every processor of the architecture has: SSE2 on x86-64, NEON on AArch64, else plain words. */
-#define KERNEL           ec_kernel_baseline
-#define KERNEL_SUPPORTED always
-#define WIDEST_ROW       128
+#define KERNEL     ec_kernel_baseline
+#define WIDEST_ROW 128
 #if defined(__SSE2__)
 #define KERNEL_TITLE "sse2"
 #elif defined(__ARM_NEON)
@@ -9,12 +8,5 @@
 #else
 #define KERNEL_TITLE "plain"
 #endif
-
-#include <stdbool.h>
-
-static bool always(void)
-{
-    return true;
-}
 
 #include "kernel_body.h"

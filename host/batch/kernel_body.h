@@ -1,8 +1,8 @@
 /* The kernel, written once and compiled for each instruction set: event-driven columns in bit-sliced
  * counters, neurons in lanes of bytes, random bits in lanes of words.
  *
- * The file that includes this defines KERNEL (the table's name), KERNEL_TITLE, KERNEL_SUPPORTED and
- * WIDEST_ROW, and is compiled with the flags of its instruction set.
+ * The file that includes this defines KERNEL (the table's name), KERNEL_TITLE and WIDEST_ROW, and is
+ * compiled with the flags of its instruction set.
  */
 #include "kernel.h"
 
@@ -387,7 +387,6 @@ static uint32_t step(const ec_layout *layout, uint8_t *member, const int16_t *ra
 
 const ec_kernel KERNEL = {
     .name = KERNEL_TITLE,
-    .supported = KERNEL_SUPPORTED,
     .widest_row = WIDEST_ROW,
     .step = step,
     .sample = sample,
