@@ -4,7 +4,10 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
-PROGRAMS := cc:gcc qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
+PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
+# A compiler without the C library's headers is none.
+COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
+	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
 BOARDS  := virtual mps2-an386
 
 .PHONY: help setup demo test hil lint bench bench-tasks wheel clean programs
@@ -27,7 +30,7 @@ $(VENV)/base: pyproject.toml setup.py
 	  || { echo "Python's venv is missing. Install it: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=68' wheel 'cffi>=1.16'
-	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null \
+	@$(COMPILER_WORKS) \
 	  || { echo 'No C compiler here: installing the one in the package ziglang.'; \
 	       $(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e .
@@ -69,7 +72,8 @@ clean:
 
 # Installs what is missing where it may, and says what to install where it may not.
 programs:
-	@missing=; for entry in $(PROGRAMS); do \
+	@missing=; $(COMPILER_WORKS) || missing=' gcc libc6-dev'; \
+	for entry in $(PROGRAMS); do \
 	  command -v $${entry%%:*} >/dev/null || missing="$$missing $${entry##*:}"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \

@@ -54,7 +54,7 @@ def find_compiler() -> list[str]:
     if os.environ.get("CC"):
         return shlex.split(os.environ["CC"])
     for name in ("cc", "gcc", "clang"):
-        if shutil.which(name):
+        if shutil.which(name) and has_headers(name):
             return [name]
     try:
         import ziglang  # noqa: F401
@@ -64,6 +64,13 @@ def find_compiler() -> list[str]:
             "or the Python package ziglang."
         ) from None
     return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline", "-fno-sanitize=all"]
+
+
+def has_headers(compiler: str) -> bool:
+    """Whether a compiler finds the C library: minimal systems have one without the other."""
+    command = [compiler, "-E", "-xc", "-"]
+    source = "#include <stdlib.h>\n"
+    return not subprocess.run(command, input=source, text=True, capture_output=True).returncode
 
 
 def build_library(target: Path) -> None:

@@ -73,13 +73,28 @@ def _find_host(environ: Mapping[str, str]) -> Toolchain:
     chosen = environ.get("CC", "").split()
     candidates = ([chosen] if chosen else []) + [[name] for name in HOST_COMPILERS]
     for command in candidates:
-        if path := shutil.which(command[0], path=environ.get("PATH")):
+        path = shutil.which(command[0], path=environ.get("PATH"))
+        if path and (command == chosen or _has_headers(path)):
             return Toolchain(os.path.basename(path), (path, *command[1:]))
         if command == chosen:
             raise ToolError(f"There is no {command[0]}, which CC names.", "Correct or unset CC.")
     if _has_zig():
         return _zig()
-    raise ToolError("There is no C compiler.", "Get one: pip install ziglang, or apt install gcc.")
+    raise ToolError(
+        "There is no C compiler with its library's headers.",
+        "Get one: pip install ziglang, or apt install gcc libc6-dev.",
+    )
+
+
+def _has_headers(compiler: str) -> bool:
+    """Whether a compiler finds the C library: minimal systems have one without the other."""
+    command = [compiler, "-E", "-xc", "-"]
+    source = "#include <stdlib.h>\n"
+    try:
+        run = subprocess.run(command, input=source, text=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return run.returncode == 0
 
 
 def _find_arm(board: Board, environ: Mapping[str, str]) -> Toolchain:
