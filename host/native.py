@@ -63,7 +63,16 @@ def find_compiler() -> list[str]:
             "ecedge: no C compiler was found. Install one (Debian: apt-get install gcc), "
             "or the Python package ziglang."
         ) from None
-    return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline", "-fno-sanitize=all"]
+    return [sys.executable, "-m", "ziglang", "cc", *zig_target(), "-fno-sanitize=all"]
+
+
+def zig_target() -> list[str]:
+    """Names the machine, so that zig brings its own C library's headers instead of looking for
+    some, and compiles for any processor of the kind, not for this one alone."""
+    if sys.platform != "linux":
+        return ["-mcpu=baseline"]
+    library = "gnu.2.28" if platform.libc_ver()[0] == "glibc" else "musl"
+    return ["-target", f"{platform.machine()}-linux-{library}"]
 
 
 def has_headers(compiler: str) -> bool:

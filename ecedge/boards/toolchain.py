@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def _find_host(environ: Mapping[str, str]) -> Toolchain:
         if command == chosen:
             raise ToolError(f"There is no {command[0]}, which CC names.", "Correct or unset CC.")
     if _has_zig():
-        return _zig()
+        return _zig(_zig_host_flags())
     raise ToolError(
         "There is no C compiler with its library's headers.",
         "Get one: pip install ziglang, or apt install gcc libc6-dev.",
@@ -120,6 +121,14 @@ def _zig(flags: tuple[str, ...] = ()) -> Toolchain:
         replaces=("-mcpu=", "-mthumb", "-mfloat-abi=", "-mfpu="),
         wants_entry=True,
     )
+
+
+def _zig_host_flags() -> tuple[str, ...]:
+    """Names the machine: zig then brings its own C library's headers instead of looking for some."""
+    if sys.platform != "linux":
+        return ()
+    library = "gnu.2.28" if platform.libc_ver()[0] == "glibc" else "musl"
+    return ("-target", f"{platform.machine()}-linux-{library}")
 
 
 def _zig_arm_flags(board: Board) -> tuple[str, ...]:
