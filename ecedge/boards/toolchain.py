@@ -124,7 +124,7 @@ def _zig(flags: tuple[str, ...] = ()) -> Toolchain:
 
 
 def _zig_host_flags() -> tuple[str, ...]:
-    """Names the machine: zig then brings its own C library's headers instead of looking for some."""
+    """Names the machine, so that zig brings its own C library's headers."""
     if sys.platform != "linux":
         return ()
     library = "gnu.2.28" if platform.libc_ver()[0] == "glibc" else "musl"
