@@ -69,7 +69,8 @@ def examine_packages() -> Iterator[Finding]:
         try:
             yield Finding(name, version(name))
         except PackageNotFoundError:
-            yield Finding(name, "not installed", f"pip install {name}", not optional)
+            wanted = requirement.split(";")[0].strip()
+            yield Finding(name, "not installed", f"pip install '{wanted}'", not optional)
 
 
 def examine_engine() -> Finding:
