@@ -660,3 +660,10 @@ def test_socket_that_closes_is_a_timeout_with_a_hint():
         with pytest.raises(LinkTimeout, match="broke"):
             line.read(1.0)
         line.close()
+
+
+def test_a_policy_without_a_golden_trace_is_not_sent(device):
+    requests = device.statistics.requests
+    with pytest.raises(PolicyError, match="no golden trace"):
+        device.upload(replace(small_policy(), golden_steps=0, golden_crc=0))
+    assert device.statistics.requests == requests

@@ -160,8 +160,14 @@ class Device:
         """Puts a policy into the device's RAM and into use.
 
         progress: called with (bytes received, bytes in all). Raises BoardError before a byte is
-        sent when the device has no room, DeviceRefused when it does not accept the image.
+        sent when the device has no room, PolicyError when the policy has no golden trace to prove
+        itself by, DeviceRefused when the device does not accept the image.
         """
+        if not policy.golden_steps:
+            raise PolicyError(
+                "The policy has no golden trace, and a device takes none without.",
+                "Give it one: ecedge.reference.with_golden_trace(policy)",
+            )
         self._check_capacity(policy)
         try:
             self._send_image(policy.image, progress)
