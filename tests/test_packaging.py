@@ -111,7 +111,7 @@ def test_the_sdist_holds_all_sources_and_no_litter(source, shipped):
     made = {"PKG-INFO", "setup.cfg"}
     held = {name.removeprefix(f"{NAME}/") for name in files} - made
     held = {name for name in held if not name.startswith("ecedge.egg-info/")}
-    paths = (path for path in source.rglob("*") if path.is_file())
+    paths = (path for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
     expected = {str(path.relative_to(source)) for path in paths} - set(LITTER)
     ours = {name for name in expected if not name.startswith(("build/", ".", "ecedge.egg-info/"))}
     assert held == ours
