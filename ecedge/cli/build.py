@@ -2,21 +2,15 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from .export import command_line, project_folder
-from .options import AsJson, BoardName, PolicyFile
+from .options import AsJson, BoardName, PolicyFile, ProjectFolder
 
 
 def build(
     policy: PolicyFile,
     board: BoardName = "virtual",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
-    ] = None,
+    out: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Build firmware with the policy inside, and print text, data, bss and stack.

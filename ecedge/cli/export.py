@@ -4,19 +4,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from .options import AsJson, BoardName, PolicyFile
+from .options import AsJson, BoardName, PolicyFile, ProjectFolder
 
 
 def export(
     policy: PolicyFile,
     board: BoardName = "virtual",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
-    ] = None,
+    out: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a policy as C firmware: sources, packed bit matrices, golden trace, Makefile.

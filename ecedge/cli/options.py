@@ -11,4 +11,7 @@ PolicyFile = Annotated[Path, typer.Argument(help="A policy.onnx of ecedge.", met
 BoardName = Annotated[
     str, typer.Option("--board", "-b", help="A board; `ecedge boards` lists them.")
 ]
+ProjectFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
