@@ -2,7 +2,7 @@
 
 Networks are what a short training of CartPole leaves, stepped through the observations that they
 saw, so spikes are as frequent as in use. NumPy's float32 network, as many members in one array as
-suit it best, and the firmware's C core, one call from Python a control step (1 us), take turns
+suit it best, and the firmware's C core, one call from Python a control step (1.5 us), take turns
 with the engine, and the ratios are what to look at: the machine may be shared.
 
     python bench/engine.py [--json]
