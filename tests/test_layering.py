@@ -202,6 +202,7 @@ PACKAGES = {
     "elftools": {"boards.objects"},
     "google": {"policy_file"},
     "gymnasium": {"tasks"},
+    "mujoco": {"tasks"},
     "jinja2": {"report"},
     "matplotlib": {"training.curve", "report"},
     "mujoco": set(),

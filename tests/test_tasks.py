@@ -271,9 +271,61 @@ def test_tasks_import_without_gymnasium():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_mujoco_runs_through_the_vector_api():
-    pytest.importorskip("mujoco")
-    pytest.importorskip("imageio")
-    task = find_task("Hopper-v5")
+# --- on mujoco.batch ----------------------------------------------------------------------------
+
+MUJOCO = [
+    "Ant-v5", "HalfCheetah-v5", "Hopper-v5", "Humanoid-v5", "InvertedDoublePendulum-v5",
+    "InvertedPendulum-v5", "Reacher-v5", "Swimmer-v5", "Walker2d-v5",
+]  # fmt: skip
+
+
+def test_every_mujoco_plant_is_compared():
+    from ecedge.tasks.mujoco import PLANTS
+
+    assert sorted(PLANTS) == MUJOCO
+
+
+@pytest.mark.parametrize("task_id", MUJOCO)
+def test_a_mujoco_batch_equals_stock_gymnasium(task_id):
+    task, random, compared = find_task(task_id), np.random.default_rng(0), 0
+    assert task.parallel and task.batch.__name__ == task_id.removesuffix("-v5")
+    while compared < 1000:
+        compared += assert_equals_stock(task, random.integers(0, 2**31, 4), 250, random)
+
+
+@pytest.mark.parametrize("task_id", ["Hopper-v5", "Ant-v5"])
+def test_mujoco_members_that_end_leave_the_rest_unchanged(task_id):
+    task, random = find_task(task_id), np.random.default_rng(1)
+    actions = [random_actions(task, random, 6) for _ in range(120)]
+    batch, alone = task.make(6), task.make(1)
+    batch.reset(range(6))
+    log = [batch.step(action) for action in actions]
+    assert log[-1][2].any()
+    for member in range(6):
+        alone.reset(member)
+        for action, together in zip(actions, log, strict=True):
+            for ours, theirs in zip(alone.step(action[[member]]), together, strict=True):
+                np.testing.assert_array_equal(ours[0], theirs[member])
+
+
+def test_an_old_mujoco_task_runs_through_the_vector_api():
+    task = find_task("Hopper-v4")
     assert (task.n_obs, task.n_act, task.low, task.high) == (11, 3, (-1.0,) * 3, (1.0,) * 3)
+    assert task.batch.__name__ == "VectorBatch"
     assert_equals_stock(task, [3, 4], 40, np.random.default_rng(0))
+
+
+def test_mujoco_leaves_nothing_in_the_current_folder(tmp_path):
+    program = "import ecedge.tasks as t; t.find_task('HalfCheetah').make(2).reset(0)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert (done.stdout, done.stderr, list(tmp_path.iterdir())) == (b"", b"", [])
+
+
+def test_an_mujoco_without_batches_says_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("ecedge.tasks.mujoco")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mujoco.batch", None)
+    with pytest.raises(TaskError, match=r"mujoco 4.0 or newer: pip install 'ecedge\[mujoco\]'"):
+        find_task("Hopper-v5")

@@ -1,12 +1,15 @@
 """Tasks: plants to learn on and to be judged by, batched over a whole population.
 
-`find_task("CartPole-v1")` is the way in. The plants of `NATIVE` are NumPy batches that give the
-observations, rewards and ends of gymnasium's own classes; every other gymnasium id, a user's own
-``module:EnvId`` included, runs through gymnasium's vector API.
+`find_task("CartPole-v1")` is the way in. The NumPy plants of `NATIVE` give the observations,
+rewards and ends of gymnasium's own classes, and so do those of `ecedge.tasks.mujoco`; every other
+gymnasium id, a user's own ``module:EnvId`` included, runs through gymnasium's vector API.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..errors import TaskError
 from .acrobot import Acrobot
 from .cart_pole import CartPole
 from .mountain_car import MountainCarContinuous
@@ -23,10 +26,24 @@ def find_task(task_id: str) -> Task:
     """The task of a gymnasium id. TaskError: unknown, not installed, or with unsupported spaces."""
     if task_id in NATIVE:
         return NATIVE[task_id].task()
-    from .vector import describe
+    from .vector import describe, is_mujoco
 
     task = describe(task_id, known=NATIVE)
-    return NATIVE[task.id].task() if task.id in NATIVE else task
+    if task.id in NATIVE:
+        return NATIVE[task.id].task()
+    plant = mujoco_plants().get(task.id) if is_mujoco(task.id) else None
+    return replace(task, batch=plant, parallel=True) if plant else task
+
+
+def mujoco_plants() -> dict:
+    try:
+        from .mujoco import PLANTS
+    except ImportError as error:
+        raise TaskError(
+            f"MuJoCo's batches cannot be loaded: {error}.",
+            "They need mujoco 4.0 or newer: pip install 'ecedge[mujoco]'",
+        ) from error
+    return PLANTS
 
 
 __all__ = ["NATIVE", "Batch", "Task", "find_task"]

@@ -23,7 +23,7 @@ class Acrobot(NativeBatch):
         return random.uniform(low=-0.1, high=0.1, size=4).astype(np.float32)
 
     @staticmethod
-    def advance(state, actions):
+    def move(state, actions):
         torque = actions - 1.0
         state = runge_kutta(lambda y: derivative(y, torque), state.astype(np.float64))
         angles, speeds = state[:2], state[2:]

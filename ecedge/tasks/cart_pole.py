@@ -30,7 +30,7 @@ class CartPole(NativeBatch):
         return random.uniform(low=-0.05, high=0.05, size=4)
 
     @staticmethod
-    def advance(state, actions):
+    def move(state, actions):
         _, x_dot, theta, theta_dot = state
         force = np.where(actions == 1, FORCE, -FORCE)
         cos, sin = np.cos(theta), np.sin(theta)

@@ -28,7 +28,7 @@ class MountainCarContinuous(NativeBatch):
         return np.array([random.uniform(low=-0.6, high=-0.4), 0.0])
 
     @staticmethod
-    def advance(state, actions):
+    def move(state, actions):
         position, speed = state
         action = np.asarray(actions[:, 0], np.float32)
         weight = SLOPE * np.cos(3 * position, dtype=np.float64)

@@ -1,17 +1,17 @@
-"""What all NumPy plants share: seeds, episode ends, frozen members."""
+"""What all NumPy plants share: a state in one array, gymnasium's own draws."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from .task import Task, Transition
+from .plants import Plants
+from .task import Task
 
 
-class NativeBatch:
-    """A `Batch` whose plant is three functions of a state (n_state, P), of the plant's own floats.
+class NativeBatch(Plants):
+    """A plant of three functions of a state (n_state, L), of the plant's own floats.
 
     A plant computes in gymnasium's order and widths, so that every member equals the stock
     environment; where that took care, the plant says so.
@@ -31,13 +31,13 @@ class NativeBatch:
         raise NotImplementedError
 
     @staticmethod
-    def advance(state, actions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The next state (n_state, P), rewards (P,) float64, terminated (P,) bool."""
+    def move(state, actions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The next state (n_state, L), rewards (L,) float64, terminated (L,) bool."""
         raise NotImplementedError
 
     @staticmethod
     def observe(state) -> np.ndarray:
-        """Observations (P, n_obs) float32."""
+        """Observations (L, n_obs) float32."""
         raise NotImplementedError
 
     @classmethod
@@ -45,34 +45,16 @@ class NativeBatch:
         facts = cls.n_obs, cls.n_act, cls.actions, cls.low, cls.high, cls.max_episode_steps
         return Task(cls.id, *facts, native=True, batch=cls)
 
-    def __init__(self, task: Task, population: int):
-        self.population = population
-        self._horizon = task.max_episode_steps
-
-    def reset(self, seed: int | Sequence[int]) -> np.ndarray:
-        seeds = np.atleast_1d(seed)
+    def begin(self, seeds):
         # gymnasium's environments draw from this very generator.
-        starts = [self.start(np.random.default_rng(int(seed))) for seed in seeds]
-        every = np.broadcast_to(np.stack(starts, axis=1), (len(starts[0]), self.population))
-        self._state = every.copy()
-        self._elapsed = 0
-        self._terminated = np.zeros(self.population, bool)
-        self._truncated = np.zeros(self.population, bool)
+        starts = {seed: self.start(np.random.default_rng(seed)) for seed in set(seeds)}
+        self._state = np.stack([starts[seed] for seed in seeds], axis=1)
         return self.observe(self._state)
 
-    def step(self, actions: np.ndarray) -> Transition:
-        state, rewards, terminated = self.advance(self._state, actions)
-        self._elapsed += 1
-        ended = self._terminated | self._truncated
-        if ended.any():
-            np.copyto(state, self._state, where=ended)
-            rewards[ended] = 0.0
-            terminated &= ~ended
-        self._state = state
-        self._terminated |= terminated
-        if self._horizon is not None and self._elapsed >= self._horizon:
-            self._truncated |= ~ended
-        return self.observe(state), rewards, self._terminated.copy(), self._truncated.copy()
-
-    def close(self) -> None:
-        pass
+    def advance(self, live, actions):
+        state, rewards, terminated = self.move(self._state[:, live], actions)
+        if isinstance(live, slice):
+            self._state = state  # the first step may widen or narrow its floats
+        else:
+            self._state[:, live] = state
+        return self.observe(state), rewards, terminated, False

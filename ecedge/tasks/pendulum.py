@@ -30,7 +30,7 @@ class Pendulum(NativeBatch):
         return random.uniform(low=-reach, high=reach)
 
     @staticmethod
-    def advance(state, actions):
+    def move(state, actions):
         theta, speed = state
         torque = actions[:, 0].clip(-TORQUE_LIMIT, TORQUE_LIMIT)  # stays float32 in the cost
         angle = (theta + np.pi) % (2 * np.pi) - np.pi

@@ -49,6 +49,7 @@ class Task:
     `low` and `high` are the bounds of continuous actions, n_act each; empty if actions are
     DISCRETE. `max_episode_steps` is None where the task has no limit of its own; another horizon is
     ``dataclasses.replace(task, max_episode_steps=300)``. `native`: a NumPy batch, no gymnasium.
+    `parallel`: several batches at once, a thread each, are faster than one.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Task:
     max_episode_steps: int | None
     native: bool
     batch: Callable[[Task, int], Batch] = field(repr=False, compare=False)
+    parallel: bool = False
 
     @property
     def discrete(self) -> bool:

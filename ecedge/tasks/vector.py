@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import contextmanager
 
 import gymnasium
@@ -13,7 +13,8 @@ from gymnasium.spaces import Box, Discrete
 
 from ..errors import TaskError, TrainingError
 from ..model import CONTINUOUS, DISCRETE, LIMITS
-from .task import Task, Transition
+from .plants import Plants
+from .task import Task
 
 SUPPORTED = "Observations may be Box or Discrete, actions Discrete or a finite Box of floats."
 
@@ -39,15 +40,15 @@ def describe(task_id: str, known: Collection[str] = ()) -> Task:
     return Task(name, n_obs, n_act, kind, low, high, horizon, native=False, batch=VectorBatch)
 
 
-class VectorBatch:
-    """A `Batch` over gymnasium's synchronous vector environment.
+class VectorBatch(Plants):
+    """Plants in gymnasium's synchronous vector environment.
 
     Only the members still in their episode are stepped: the vector environment's own step would
     also run, or begin anew, those that have ended.
     """
 
     def __init__(self, task: Task, population: int):
-        self.population = population
+        super().__init__(task, population)
         self._id = task.id
         with quiet():
             self._vector = gymnasium.make_vec(
@@ -59,36 +60,23 @@ class VectorBatch:
                 max_episode_steps=task.max_episode_steps,
                 disable_env_checker=True,
             )
-        space = self._vector.single_observation_space
-        self._observations = np.empty(
-            (population, task.n_obs), np.result_type(space.dtype, np.float32)
-        )
+        self._float = np.result_type(self._vector.single_observation_space.dtype, np.float32)
 
-    def reset(self, seed: int | Sequence[int]) -> np.ndarray:
-        seeds = np.broadcast_to(seed, self.population)
+    def begin(self, seeds):
         with blaming(self._id):
-            self._observations[:], _ = self._vector.reset(seed=[int(seed) for seed in seeds])
-        self._terminated = np.zeros(self.population, bool)
-        self._truncated = np.zeros(self.population, bool)
-        return self._observations.copy()
+            observations, _ = self._vector.reset(seed=seeds)
+            return np.array(observations, self._float)
 
-    def step(self, actions: np.ndarray) -> Transition:
-        rewards = np.zeros(self.population)
+    def advance(self, live, actions):
+        members = np.arange(self.population)[live]
+        observations = np.empty((len(members), *self._observations.shape[1:]), self._float)
+        rewards = np.empty(len(members))
+        ends = np.empty((2, len(members)), bool)
         with blaming(self._id):
-            for i in np.flatnonzero(~(self._terminated | self._truncated)):
-                (
-                    self._observations[i],
-                    rewards[i],
-                    self._terminated[i],
-                    self._truncated[i],
-                    _,
-                ) = self._vector.envs[i].step(actions[i])
-        return (
-            self._observations.copy(),
-            rewards,
-            self._terminated.copy(),
-            self._truncated.copy(),
-        )
+            for k, member in enumerate(members):
+                environment = self._vector.envs[member]
+                observations[k], rewards[k], *ends[:, k], _ = environment.step(actions[k])
+        return observations, rewards, *ends
 
     def close(self) -> None:
         self._vector.close()
@@ -98,6 +86,8 @@ def make_environment(task_id: str, known: Collection[str] = (), **options) -> gy
     """One flat stock environment, or TaskError."""
     try:
         with quiet():
+            if is_mujoco(task_id):
+                silence_mujoco()
             environment = gymnasium.make(task_id, disable_env_checker=True, **options)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise TaskError(
@@ -163,13 +153,29 @@ def quiet():
         yield
 
 
+def is_mujoco(task_id: str) -> bool:
+    name = task_id.rpartition(":")[2].partition("-v")[0]
+    versions = (spec for spec in gymnasium.registry.values() if spec.name == name)
+    return any("mujoco" in str(spec.entry_point) for spec in versions)
+
+
+def silence_mujoco() -> None:
+    """MuJoCo would tell the terminal, and a file in the current folder, of its deprecations."""
+    try:
+        from mujoco import MjLogConfig
+    except ImportError:  # none, or one before 4.0
+        return
+    config = MjLogConfig.get()
+    config.logto_console = config.logto_file = False
+    config.set()
+
+
 def sentence(error: Exception) -> str:
     return f"{error}".rstrip(".") + "."
 
 
 def remedy(task_id: str) -> str:
-    spec = gymnasium.registry.get(task_id.rpartition(":")[2])
-    if spec and "mujoco" in str(spec.entry_point):
+    if is_mujoco(task_id):
         return "Install what it needs: pip install 'ecedge[mujoco]'"
     return "Install what it needs, or run where it can be imported."
 
