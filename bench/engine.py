@@ -26,8 +26,8 @@ from ecedge.evolution import Evolution
 from ecedge.model import ObservationMap, Policy, decode_action
 from ecedge.reference import centered_ranks
 from ecedge.tasks import find_task
-from ecedge.training.normaliser import Normaliser, input_scale
-from ecedge.training.rollout import roll_out
+from ecedge.training.normaliser import Moments, Normaliser, input_scale
+from ecedge.training.rollout import Population
 from ecedge.training.settings import Settings
 
 TASK = "CartPole-v1"
@@ -63,17 +63,19 @@ def train_case(neurons: int) -> Case:
     spec = settings.network(task)
     gain = input_scale(settings.input_gain, task.n_obs)[1]
     search = Evolution(spec.n_synapses, POPULATION, learning_rate=settings.learning_rate)
-    networks, plants = Batch(spec, POPULATION), task.make(POPULATION)
     normaliser = Normaliser(task.n_obs)
-    for generation in range(GENERATIONS):
-        frozen = normaliser.freeze(gain)
-        search.ask(networks)
-        rollout = roll_out(task, plants, networks, frozen, generation, normaliser)
-        search.tell(networks, rollout.returns)
+    with Population(task, spec, POPULATION) as population:
+        for generation in range(GENERATIONS):
+            frozen = normaliser.freeze(gain)
+            search.ask(population.networks)
+            moments = Moments(POPULATION, normaliser.mean)
+            rollout = population.roll_out(frozen, generation, moments)
+            search.tell(population.networks, rollout.returns)
+            normaliser.add(moments)
     frozen = normaliser.freeze(gain)
+    networks, plants = Batch(spec, POPULATION), task.make(POPULATION)
     search.ask(networks)
     networks.set_map(frozen)
-    networks.reset()
     observations = plants.reset(GENERATIONS)
     raw = []
     for _ in range(STEPS):

@@ -118,6 +118,19 @@ class Batch:
             check(lib.ec_batch_step(self._batch, *ends))
         return out
 
+    def step_part(self, first: int, raw, active, out: np.ndarray) -> None:
+        """The same for members `first` ... `first + len(raw) - 1`, on the caller's thread.
+
+        Threads may do so at once with parts that do not overlap, but with nothing else.
+        """
+        count = len(raw)
+        raw = contiguous(raw, np.int16, (count, self.spec.n_obs))
+        mask = contiguous(active, np.uint8, (count,))
+        if out.shape != (count, self.spec.n_act) or out.dtype != np.int16 or not out.flags.carray:
+            raise ValueError(f"out must be a writeable, contiguous int16 array of {count} rows")
+        ends = pointer(raw, "int16_t[]"), pointer(mask, "uint8_t[]"), pointer(out, "int16_t[]")
+        check(lib.ec_batch_step_part(self._batch, word(first), count, *ends))
+
     def state(self, member: int) -> bytes:
         """A member's state in the order of the digest."""
         spec = self.spec

@@ -11,6 +11,25 @@ from ..model import V_TH, ObservationMap
 CLIP = 5.0  # deviations that eight bits of q must hold
 
 
+class Moments:
+    """What every member saw in a generation, each for itself: sums that do not depend on which
+    members were run together. Deviations are from `centre` (n_obs,), for their precision."""
+
+    def __init__(self, population: int, centre: np.ndarray):
+        self.centre = centre
+        self.count = np.zeros(population)
+        self.first = np.zeros((population, len(centre)))
+        self.second = np.zeros((population, len(centre)))
+
+    def add(self, members: np.ndarray | slice, observations: np.ndarray) -> None:
+        """observations: (M, n_obs) float, a row for each of `members`."""
+        deviation = observations - self.centre
+        self.count[members] += 1
+        self.first[members] += deviation
+        deviation *= deviation
+        self.second[members] += deviation
+
+
 class Normaliser:
     """Mean and variance of every channel over all observations so far (Chan et al., 1979)."""
 
@@ -19,26 +38,28 @@ class Normaliser:
         self.mean = np.zeros(n_obs)
         self.squares = np.zeros(n_obs)  # Σ (obs - mean)²
 
-    def add(self, observations: np.ndarray) -> None:
-        """observations: (M, n_obs) float."""
-        count = len(observations)
+    def add(self, moments: Moments) -> None:
+        count = moments.count.sum()
         if count == 0:
             return
-        observations = observations.astype(np.float64, copy=False)
-        mean = observations.mean(axis=0)
-        deviation = observations - mean
-        shift = mean - self.mean
+        offset = moments.first.sum(axis=0) / count
+        squares = moments.second.sum(axis=0) - offset * offset * count
+        shift = moments.centre + offset - self.mean
         total = self.count + count
-        self.squares += np.einsum("ij,ij->j", deviation, deviation)
+        self.squares += np.maximum(squares, 0.0)
         self.squares += shift * shift * (self.count * count / total)
-        self.mean += shift * (count / total)
+        self.mean = self.mean + shift * (count / total)
         self.count = total
 
-    def freeze(self, gain: float) -> ObservationMap:
-        """The integer map; `gain` is q units a standard deviation, which is 1 to begin with."""
+    def deviation(self) -> np.ndarray:
+        """Standard deviations (n_obs,), 1 to begin with."""
         if self.count < 2:
-            return ObservationMap.from_statistics(self.mean, np.ones_like(self.mean), gain)
-        return ObservationMap.from_statistics(self.mean, np.sqrt(self.squares / self.count), gain)
+            return np.ones_like(self.mean)
+        return np.sqrt(self.squares / self.count)
+
+    def freeze(self, gain: float) -> ObservationMap:
+        """The integer map; `gain` is q units a standard deviation."""
+        return ObservationMap.from_statistics(self.mean, self.deviation(), gain)
 
     def state(self) -> dict[str, np.ndarray]:
         return {

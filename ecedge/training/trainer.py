@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine import Batch
 from ..errors import StorageError, UsageError
 from ..evolution import Evolution
 from ..model import ObservationMap, Policy
@@ -19,8 +18,8 @@ from ..storage import lock_file, reason
 from ..tasks import find_task
 from .checkpoint import load_checkpoint, save_checkpoint
 from .log import Log
-from .normaliser import Normaliser, input_scale
-from .rollout import evaluate, roll_out
+from .normaliser import Moments, Normaliser, input_scale
+from .rollout import Population, evaluate
 from .settings import Settings
 
 CHECKPOINT, LOG, POLICY, CURVE = "checkpoint.npz", "log.jsonl", "policy.onnx", "curve.png"
@@ -106,7 +105,6 @@ class Trainer:
             settings.rho_bits,
             settings.step,
         )
-        self._networks = Batch(self.spec, settings.population, threads)
         self._normaliser = Normaliser(self.task.n_obs)
         self._steps = 0
         self._seconds = 0.0
@@ -173,15 +171,14 @@ class Trainer:
             self._save_policy()
         if self.generation == 0:
             self._save()  # from here on the run can be resumed
-        plants = self._training_task.make(self.settings.population)
-        try:
+        with Population(
+            self._training_task, self.spec, self.settings.population, self._threads
+        ) as population:
             while not self._is_done() and not self._target_reached():
-                yield self._run_generation(plants)
-            if self._best is None:  # the run was cut shorter than its first evaluation
-                self._evaluate(self.policy())
-                self._save()
-        finally:
-            plants.close()
+                yield self._run_generation(population)
+        if self._best is None:  # the run was cut shorter than its first evaluation
+            self._evaluate(self.policy())
+            self._save()
 
     def _is_done(self) -> bool:
         return self.generation >= self.settings.generations
@@ -190,23 +187,20 @@ class Trainer:
         target = self.settings.target
         return target is not None and self._best is not None and self._best.evaluation >= target
 
-    def _run_generation(self, plants) -> Generation:
+    def _run_generation(self, population: Population) -> Generation:
         begun = time.perf_counter()
         number = self.generation
         observation_map = self._normaliser.freeze(self._gain)
-        spikes, substeps = self._networks.counts
-        self._search.ask(self._networks)
-        rollout = roll_out(
-            self._training_task,
-            plants,
-            self._networks,
-            observation_map,
-            self._seeds(EPISODES, number, 1)[0],
-            self._normaliser,
-        )
-        self._search.tell(self._networks, rollout.returns)
+        networks = population.networks
+        spikes, substeps = networks.counts
+        self._search.ask(networks)
+        moments = Moments(networks.population, self._normaliser.mean)
+        seed = self._seeds(EPISODES, number, 1)[0]
+        rollout = population.roll_out(observation_map, seed, moments)
+        self._search.tell(networks, rollout.returns)
+        self._normaliser.add(moments)
         self._steps += rollout.steps
-        spikes, substeps = np.subtract(self._networks.counts, (spikes, substeps))
+        spikes, substeps = np.subtract(networks.counts, (spikes, substeps))
         evaluation = None
         if self.generation % self.settings.evaluate_every == 0 or self._is_done():
             evaluation = self._evaluate(self._policy(observation_map))

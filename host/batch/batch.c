@@ -371,6 +371,7 @@ int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient)
 
 typedef struct {
     ec_batch *batch;
+    uint32_t base; /* the member that row 0 of the arrays is */
     const uint8_t *which;
     const int16_t *raw;
     int16_t *output;
@@ -406,14 +407,15 @@ static void step_members(void *context, uint32_t first, uint32_t end, uint32_t w
     ec_batch *batch = job->batch;
     const ec_layout *layout = &batch->layout;
     for (uint32_t k = first; k < end; k++) {
-        if (job->which && !job->which[k])
+        size_t row = k - job->base;
+        if (job->which && !job->which[row])
             continue;
         uint8_t *member = member_at(batch, k);
         if (k + 1 < end)
             prefetch(member + layout->member_size, layout->member_size);
-        batch->spikes[k] += batch->kernel->step(layout, member, job->raw + (size_t)k * layout->spec.n_obs);
+        batch->spikes[k] += batch->kernel->step(layout, member, job->raw + row * layout->spec.n_obs);
         batch->steps[k]++;
-        memcpy(job->output + (size_t)k * layout->spec.n_act, member + layout->output_at,
+        memcpy(job->output + row * layout->spec.n_act, member + layout->output_at,
                2u * layout->spec.n_act);
     }
 }
@@ -429,6 +431,16 @@ int ec_batch_step(ec_batch *batch, const int16_t *raw, const uint8_t *active, in
 {
     stepping job = {.batch = batch, .which = active, .raw = raw, .output = output};
     ec_pool_run(batch->pool, step_members, &job, batch->population, 8);
+    return 0;
+}
+
+int ec_batch_step_part(ec_batch *batch, uint32_t first, uint32_t count, const int16_t *raw,
+                       const uint8_t *active, int16_t *output)
+{
+    if (first > batch->population || count > batch->population - first)
+        return EC_ERR_ARGUMENT;
+    stepping job = {.batch = batch, .base = first, .which = active, .raw = raw, .output = output};
+    step_members(&job, first, first + count, 0);
     return 0;
 }
 

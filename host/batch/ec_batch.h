@@ -3,7 +3,8 @@
  * chosen at run time for the processor at hand and spread over threads.
  *
  * All functions return 0 or a count, else a negative EC_ERR_*. Arrays are row-major, one row a
- * member. Results do not depend on the number of threads. One caller at a time for each batch.
+ * member. Results do not depend on the number of threads. One caller at a time for each batch, but
+ * where it says otherwise.
  */
 #ifndef EC_BATCH_H
 #define EC_BATCH_H
@@ -43,6 +44,11 @@ int ec_batch_reset(ec_batch *batch, const uint8_t *which);
 /* One control step of the members whose byte in `active` is not 0 (NULL: all).
  * raw: population x n_obs counts; output: population x n_act, rows of inactive members untouched. */
 int ec_batch_step(ec_batch *batch, const int16_t *raw, const uint8_t *active, int16_t *output);
+
+/* The same for the `count` members from `first` on, on the caller's thread: row 0 is member `first`.
+ * Several threads may do so at once with members that do not overlap. */
+int ec_batch_step_part(ec_batch *batch, uint32_t first, uint32_t count, const int16_t *raw,
+                       const uint8_t *active, int16_t *output);
 
 /* The state of one member in the order of the digest: 2 N + N/8 + 2 n_act bytes. */
 int ec_batch_state(const ec_batch *batch, uint32_t member, uint8_t *state);
