@@ -205,7 +205,6 @@ PACKAGES = {
     "mujoco": {"tasks"},
     "jinja2": {"report"},
     "matplotlib": {"training.curve", "report"},
-    "mujoco": set(),
     "onnx": {"export.onnx", "policy_file"},
     "onnxruntime": {"policy_file"},
     "rich": {"cli"},

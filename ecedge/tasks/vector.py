@@ -154,9 +154,10 @@ def quiet():
 
 
 def is_mujoco(task_id: str) -> bool:
-    name = task_id.rpartition(":")[2].partition("-v")[0]
-    versions = (spec for spec in gymnasium.registry.values() if spec.name == name)
-    return any("mujoco" in str(spec.entry_point) for spec in versions)
+    name = task_id.rpartition(":")[2]
+    versions = (name, *(id for id in gymnasium.registry if id.rpartition("-v")[0] == name))
+    specs = map(gymnasium.registry.get, versions)
+    return any("mujoco" in str(spec.entry_point) for spec in specs if spec)
 
 
 def silence_mujoco() -> None:
