@@ -22,11 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecedge.engine import Batch, CoreNetwork, kernels
-from ecedge.evolution import Evolution
 from ecedge.model import ObservationMap, Policy, decode_action
 from ecedge.reference import centered_ranks
 from ecedge.tasks import find_task
-from ecedge.training.normaliser import Moments, Normaliser, input_scale
+from ecedge.training.learner import Learner
 from ecedge.training.rollout import Population
 from ecedge.training.settings import Settings
 
@@ -61,27 +60,21 @@ def train_case(neurons: int) -> Case:
     task = find_task(TASK)
     settings = Settings(TASK, neurons=neurons, population=POPULATION)
     spec = settings.network(task)
-    gain = input_scale(settings.input_gain, task.n_obs)[1]
-    search = Evolution(spec.n_synapses, POPULATION, learning_rate=settings.learning_rate)
-    normaliser = Normaliser(task.n_obs)
-    with Population(task, spec, POPULATION) as population:
+    learner = Learner(settings, task)
+    with Population(task, learner.networks) as population:
         for generation in range(GENERATIONS):
-            frozen = normaliser.freeze(gain)
-            search.ask(population.networks)
-            moments = Moments(POPULATION, normaliser.mean)
-            rollout = population.roll_out(frozen, generation, moments)
-            search.tell(population.networks, rollout.returns)
-            normaliser.add(moments)
-    frozen = normaliser.freeze(gain)
-    networks, plants = Batch(spec, POPULATION), task.make(POPULATION)
-    search.ask(networks)
-    networks.set_map(frozen)
+            moments = learner.begin()
+            learner.finish(population.roll_out(generation, moments).returns, moments)
+    learner.begin()
+    networks, plants = learner.networks, task.make(POPULATION)
+    networks.reset()
+    frozen = learner.policy().observation_map
     observations = plants.reset(GENERATIONS)
     raw = []
     for _ in range(STEPS):
         raw.append(frozen.encode(observations))
         observations, *_ = plants.step(decode_action(spec, networks.step(raw[-1])))
-    return Case(settings, search.rho, frozen, np.stack(raw))
+    return Case(settings, learner.search.rho, frozen, np.stack(raw))
 
 
 def time_engine(case: Case, kernel: str) -> tuple[float, float]:

@@ -8,15 +8,28 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
-from ..engine import Batch
 from ..errors import PolicyError, TrainingError
-from ..model import NetworkSpec, ObservationMap, Policy, decode_action
 from ..tasks import Batch as Plants
 from ..tasks import Task
 from .normaliser import Moments
+
+
+class Networks(Protocol):
+    """A population of controllers: `one_bit.OneBitNetworks`, or rivals of theirs."""
+
+    population: int
+
+    def reset(self) -> None:
+        """Brings all members to the state in which an episode begins."""
+
+    def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:
+        """One control step of the members where `live` (M,) bool is set: (M, n_obs) float ->
+        actions (M, ...) within the task's bounds. Called by several threads at once, each with
+        members of its own. PolicyError: an observation is not a finite number."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +52,11 @@ class Population:
     stepped together, and the threads share the networks' work.
     """
 
-    def __init__(self, task: Task, spec: NetworkSpec, population: int, threads: int | None = None):
-        threads = threads or len(os.sched_getaffinity(0))
+    def __init__(self, task: Task, networks: Networks, threads: int | None = None):
         self.task = task
-        self.networks = Batch(spec, population, threads)
-        parts = min(threads, population) if task.parallel else 1
+        self.networks = networks
+        population = networks.population
+        parts = min(threads or usable_cores(), population) if task.parallel else 1
         ends = [population * k // parts for k in range(parts + 1)]
         self._resources = ExitStack()
         self._threads = self._resources.enter_context(ThreadPoolExecutor(parts))
@@ -58,12 +71,7 @@ class Population:
     def __exit__(self, *error) -> None:
         self._resources.close()
 
-    def roll_out(
-        self,
-        observation_map: ObservationMap,
-        seed: int | Sequence[int],
-        moments: Moments | None = None,
-    ) -> Rollout:
+    def roll_out(self, seed: int | Sequence[int], moments: Moments | None = None) -> Rollout:
         """Runs one episode of every member to its end; `moments` gets what is seen.
 
         seed: of all episodes, or one for each member. Raises TrainingError when the task gives an
@@ -72,12 +80,9 @@ class Population:
         population = self.networks.population
         seeds = np.broadcast_to(seed, population)
         rollout = Rollout(np.zeros(population), np.zeros(population, np.int64))
-        self.networks.set_map(observation_map)
         self.networks.reset()
         running = [
-            self._threads.submit(
-                self._run, members, plants, observation_map, seeds[members], moments, rollout
-            )
+            self._threads.submit(self._run, members, plants, seeds[members], moments, rollout)
             for members, plants in self._parts
         ]
         for part in running:
@@ -86,28 +91,20 @@ class Population:
             raise not_finite(self.task, "a reward")
         return rollout
 
-    def _run(self, members: slice, plants: Plants, observation_map, seeds, moments, rollout):
-        spec = self.networks.spec
-        low, high = np.array(self.task.low, np.float32), np.array(self.task.high, np.float32)
+    def _run(self, members: slice, plants: Plants, seeds, moments, rollout) -> None:
         live = np.ones(plants.population, bool)
-        output = np.zeros((plants.population, spec.n_act), np.int16)
         observations = plants.reset(seeds)
         while live.any():
             every = live.all()
             if not every:
                 observations[~live] = 0  # whatever a member saw last, its episode is over
             try:
-                raw = observation_map.encode(observations)
+                actions = self.networks.act(members, observations, live)
             except PolicyError as error:
                 raise not_finite(self.task, "an observation") from error
             if moments is not None:
-                where = members if every else members.start + np.flatnonzero(live)
-                moments.add(where, observations if every else observations[live])
-            if len(self._parts) == 1:
-                self.networks.step(raw, live, out=output)
-            else:
-                self.networks.step_part(members.start, raw, live, out=output)
-            actions = decode_action(spec, output, low, high)
+                seen = members if every else members.start + np.flatnonzero(live)
+                moments.add(seen, observations if every else observations[live])
             observations, rewards, terminated, truncated = plants.step(actions)
             rollout.returns[members] += rewards
             rollout.lengths[members] += live
@@ -122,10 +119,12 @@ def not_finite(task: Task, what: str) -> TrainingError:
 
 
 def evaluate(
-    policy: Policy, task: Task, seeds: Sequence[int], threads: int | None = None
+    networks: Networks, task: Task, seeds: Sequence[int], threads: int | None = None
 ) -> np.ndarray:
-    """Returns (len(seeds),) float64 of one policy, an episode for each seed."""
-    with Population(task, policy.spec, len(seeds), threads) as population:
-        for member in range(len(seeds)):
-            population.networks.load(member, policy.synapses)
-        return population.roll_out(policy.observation_map, seeds).returns
+    """Returns (P,) float64, an episode for each of the networks and seeds."""
+    with Population(task, networks, threads) as population:
+        return population.roll_out(seeds).returns
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StorageError, UsageError
-from ..evolution import Evolution
-from ..model import ObservationMap, Policy
+from ..model import Policy
 from ..policy_file import PolicyInfo, save_policy
 from ..reference import with_golden_trace
 from ..storage import lock_file, reason
 from ..tasks import find_task
 from .checkpoint import load_checkpoint, save_checkpoint
+from .learner import Learner
 from .log import Log
-from .normaliser import Moments, Normaliser, input_scale
+from .one_bit import OneBitNetworks
 from .rollout import Population, evaluate
 from .settings import Settings
 
@@ -91,21 +91,11 @@ class Trainer:
                 )
             self.task = replace(self.task, max_episode_steps=settings.horizon)
         self._threads = threads
-        self.spec = settings.network(self.task)
-        self._gain = input_scale(settings.input_gain, self.task.n_obs)[1]
         training_task = self.task
         if settings.horizon is not None:
             training_task = replace(self.task, max_episode_steps=settings.horizon)
         self._training_task = training_task
-        self._search = Evolution(
-            self.spec.n_synapses,
-            settings.population,
-            settings.learning_rate,
-            settings.seed,
-            settings.rho_bits,
-            settings.step,
-        )
-        self._normaliser = Normaliser(self.task.n_obs)
+        self._learner = Learner(settings, self.task, threads)
         self._steps = 0
         self._seconds = 0.0
         self._best: Best | None = None
@@ -138,7 +128,7 @@ class Trainer:
     @property
     def generation(self) -> int:
         """Generations that are done."""
-        return self._search.generation
+        return self._learner.generation
 
     @property
     def saved(self) -> int:
@@ -152,12 +142,12 @@ class Trainer:
 
     def policy(self) -> Policy:
         """The deterministic policy as it is now."""
-        return self._policy(self._normaliser.freeze(self._gain))
+        return self._learner.policy()
 
     def fresh_returns(self, episodes: int) -> np.ndarray:
         """Returns (episodes,) of the best policy, on seeds that nothing in the run saw before."""
         policy = self._best.policy if self._best else self.policy()
-        return evaluate(policy, self.task, self._seeds(FRESH, 0, episodes), self._threads)
+        return self._returns(policy, self._seeds(FRESH, 0, episodes))
 
     def __iter__(self) -> Iterator[Generation]:
         with lock_file(self.folder / LOCK):
@@ -171,9 +161,7 @@ class Trainer:
             self._save_policy()
         if self.generation == 0:
             self._save()  # from here on the run can be resumed
-        with Population(
-            self._training_task, self.spec, self.settings.population, self._threads
-        ) as population:
+        with Population(self._training_task, self._learner.networks, self._threads) as population:
             while not self._is_done() and not self._target_reached():
                 yield self._run_generation(population)
         if self._best is None:  # the run was cut shorter than its first evaluation
@@ -190,20 +178,16 @@ class Trainer:
     def _run_generation(self, population: Population) -> Generation:
         begun = time.perf_counter()
         number = self.generation
-        observation_map = self._normaliser.freeze(self._gain)
-        networks = population.networks
+        networks = self._learner.networks
         spikes, substeps = networks.counts
-        self._search.ask(networks)
-        moments = Moments(networks.population, self._normaliser.mean)
-        seed = self._seeds(EPISODES, number, 1)[0]
-        rollout = population.roll_out(observation_map, seed, moments)
-        self._search.tell(networks, rollout.returns)
-        self._normaliser.add(moments)
+        moments = self._learner.begin()
+        rollout = population.roll_out(self._seeds(EPISODES, number, 1)[0], moments)
+        self._learner.finish(rollout.returns, moments)
         self._steps += rollout.steps
         spikes, substeps = np.subtract(networks.counts, (spikes, substeps))
         evaluation = None
         if self.generation % self.settings.evaluate_every == 0 or self._is_done():
-            evaluation = self._evaluate(self._policy(observation_map))
+            evaluation = self._evaluate(self.policy())
         self._seconds += time.perf_counter() - begun
         generation = Generation(
             generation=number,
@@ -211,7 +195,7 @@ class Trainer:
             mean=float(rollout.returns.mean()),
             best=float(rollout.returns.max()),
             worst=float(rollout.returns.min()),
-            certainty=self._search.certainty,
+            certainty=self._learner.search.certainty,
             activity=float(spikes / substeps),
             evaluation=evaluation,
             seconds=self._seconds,
@@ -224,14 +208,15 @@ class Trainer:
         """The policy's mean return; it is kept if none was better."""
         # The same episodes every time, so that evaluations compare.
         seeds = self._seeds(EVALUATION, 0, self.settings.evaluation_episodes)
-        mean = float(evaluate(policy, self.task, seeds, self._threads).mean())
+        mean = float(self._returns(policy, seeds).mean())
         if self._best is None or mean >= self._best.evaluation:
             self._best = Best(mean, with_golden_trace(policy), self.generation, self._steps)
             self._save_policy()
         return mean
 
-    def _policy(self, observation_map: ObservationMap) -> Policy:
-        return Policy(self.spec, observation_map, self._search.deterministic())
+    def _returns(self, policy: Policy, seeds: list[int]) -> np.ndarray:
+        networks = OneBitNetworks.of(policy, self.task, len(seeds), self._threads)
+        return evaluate(networks, self.task, seeds, self._threads)
 
     def _seeds(self, stream: int, number: int, count: int) -> list[int]:
         words = np.random.SeedSequence((self.settings.seed, stream, number)).generate_state(count)
@@ -250,8 +235,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = {
-            **self._search.state(),
-            **self._normaliser.state(),
+            **self._learner.state(),
             "steps": np.array(self._steps),
             "seconds": np.array(self._seconds),
         }
@@ -264,8 +248,7 @@ class Trainer:
         self._saved = self.generation
 
     def _restore(self, state) -> None:
-        self._search.restore(state)
-        self._normaliser.restore(state)
+        self._learner.restore(state)
         self._steps = int(state["steps"])
         self._seconds = float(state["seconds"])
         if "best_image" in state:

@@ -1,0 +1,81 @@
+"""The kind of network that devices run: one-bit synapses, and how their probabilities evolve."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..engine import Batch
+from ..evolution import Evolution
+from ..model import ObservationMap, Policy, decode_action
+from ..tasks import Task
+from .normaliser import Normaliser, input_scale
+from .settings import Settings
+
+
+class OneBit:
+    """What a `Trainer` needs to know of a kind of network: one-bit spiking ones."""
+
+    def __init__(self, settings: Settings, task: Task):
+        self.task = task
+        self.spec = settings.network(task)
+        self._settings = settings
+        self._gain = input_scale(settings.input_gain, task.n_obs)[1]
+
+    def search(self) -> Evolution:
+        settings = self._settings
+        return Evolution(
+            self.spec.n_synapses,
+            settings.population,
+            settings.learning_rate,
+            settings.seed,
+            settings.rho_bits,
+            settings.step,
+        )
+
+    def networks(self, population: int, threads: int | None = None) -> OneBitNetworks:
+        return OneBitNetworks(self.spec, self.task, population, threads)
+
+    def freeze(self, normaliser: Normaliser) -> ObservationMap:
+        """The inputs' scale of the next generation."""
+        return normaliser.freeze(self._gain)
+
+    def policy(self, search: Evolution, observation_map: ObservationMap) -> Policy:
+        """The deterministic policy as the search has it."""
+        return Policy(self.spec, observation_map, search.deterministic())
+
+
+class OneBitNetworks(Batch):
+    """A population of networks that act in a task's terms."""
+
+    def __init__(self, spec, task: Task, population: int, threads: int | None = None):
+        super().__init__(spec, population, threads)
+        self._low = np.array(task.low, np.float32)
+        self._high = np.array(task.high, np.float32)
+        self._output = np.zeros((population, spec.n_act), np.int16)
+
+    @classmethod
+    def of(cls, policy: Policy, task: Task, population: int, threads: int | None = None):
+        """`population` times the same policy."""
+        networks = cls(policy.spec, task, population, threads)
+        networks.set_map(policy.observation_map)
+        for member in range(population):
+            networks.load(member, policy.synapses)
+        return networks
+
+    def set_map(self, observation_map: ObservationMap) -> None:
+        super().set_map(observation_map)
+        self._map = observation_map
+
+    def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:
+        """One control step of the members where `live` (M,) bool is set.
+
+        observations: (M, n_obs) float -> actions as `decode_action` gives them, (M, ...). Threads
+        may do so at once with members that do not overlap. PolicyError: not a finite number.
+        """
+        raw = self._map.encode(observations)
+        output = self._output[members]
+        if len(raw) == self.population:
+            self.step(raw, live, out=output)
+        else:
+            self.step_part(members.start, raw, live, out=output)
+        return decode_action(self.spec, output, self._low, self._high)
