@@ -1,7 +1,15 @@
 """docs/MODEL.md in NumPy: plain, slow, the definition that every faster body is held to."""
 
 from .evolution import centered_ranks, gradient, step_size, update_rho
-from .network import State, control_step, golden_crc, reset, state_bytes, with_golden_trace
+from .network import (
+    State,
+    control_step,
+    golden_crc,
+    reset,
+    state_bytes,
+    substeps,
+    with_golden_trace,
+)
 from .random import threefry2x32
 from .sampling import deterministic_synapses, sample_synapses
 
@@ -16,6 +24,7 @@ __all__ = [
     "sample_synapses",
     "state_bytes",
     "step_size",
+    "substeps",
     "threefry2x32",
     "update_rho",
     "with_golden_trace",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +34,18 @@ def reset(spec: NetworkSpec) -> State:
 
 def control_step(policy: Policy, state: State, raw) -> State:
     """Feeds raw counts (n_obs,) int16 and runs K substeps; the result's `output` is the action."""
+    *_, state = substeps(policy, state, raw)
+    return state
+
+
+def substeps(policy: Policy, state: State, raw) -> Iterator[State]:
+    """The state after each of the K substeps of a control step."""
     spec = policy.spec
     w_in, w_rec, w_out = unpacked(policy)
     drive = input_drive(policy, w_in, raw)
     for _ in range(spec.substeps):
         state = substep(spec, w_rec, w_out, drive, state)
-    return state
+        yield state
 
 
 def input_drive(policy: Policy, w_in: np.ndarray, raw) -> np.ndarray:
