@@ -5,6 +5,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
 PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
+# The same of libraries: MuJoCo draws with OSMesa where there is no screen.
+LIBRARIES := libOSMesa:libosmesa6
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
@@ -76,10 +78,13 @@ programs:
 	for entry in $(PROGRAMS); do \
 	  command -v $${entry%%:*} >/dev/null || missing="$$missing $${entry##*:}"; \
 	done; \
+	for entry in $(LIBRARIES); do \
+	  [ ! -x /sbin/ldconfig ] || /sbin/ldconfig -p | grep -q $${entry%%:*} || missing="$$missing $${entry##*:}"; \
+	done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing$$missing"; \
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
 	else \
-	  echo "The tests need more programs. Install them: sudo apt-get install$$missing"; exit 1; \
+	  echo "The tests need more packages. Install them: sudo apt-get install$$missing"; exit 1; \
 	fi

@@ -187,9 +187,10 @@ IMPORTS = {
     "devices": {"errors", "model", "storage", "boards", "link"},
     "hil": {"errors", "model", "engine", "link", "tasks"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
+    "film": {"errors", "model", "storage", "reference", "tasks"},
     "cli": {
         "errors", "model", "version", "reference", "engine", "tasks", "training", "policy_file",
-        "export", "boards", "link", "devices", "hil", "report",
+        "export", "boards", "link", "devices", "hil", "report", "film",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -197,12 +198,14 @@ IMPORTS = {
 #: package: the modules that may import it
 PACKAGES = {
     "numpy": {"*"},
+    "PIL": {"film"},
     "_cffi_backend": {"engine"},
     "cobs": {"link.codec"},
     "elftools": {"boards.objects"},
     "google": {"policy_file"},
     "gymnasium": {"tasks"},
     "mujoco": {"tasks"},
+    "imageio_ffmpeg": {"film"},
     "jinja2": {"report"},
     "matplotlib": {"training.curve", "report"},
     "onnx": {"export.onnx", "policy_file"},
@@ -288,7 +291,10 @@ def test_imports_of_the_table_make_no_circle():
 
 # --- what an import costs -------------------------------------------------------------------
 
-HEAVY = {"gymnasium", "jinja2", "matplotlib", "mujoco", "onnx", "onnxruntime", "serial"}
+HEAVY = {
+    "PIL", "gymnasium", "imageio_ffmpeg", "jinja2", "matplotlib", "mujoco", "onnx", "onnxruntime",
+    "serial",
+}  # fmt: skip
 
 
 def python(code: str, *words: str) -> str:

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import EcedgeError
 from ..version import VERSION
-from . import boards, build, demo, doctor, export, run, train
+from . import boards, build, demo, doctor, export, run, train, watch
 from .options import INTERRUPTED
 
 VERBS = {
@@ -23,6 +23,7 @@ VERBS = {
     "export": export.export,
     "build": build.build,
     "run": run.run,
+    "watch": watch.watch,
     "boards": boards.boards,
     "doctor": doctor.doctor,
     "demo": demo.demo,

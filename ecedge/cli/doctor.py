@@ -64,6 +64,8 @@ def examine_packages() -> Iterator[Finding]:
         optional = "extra ==" in requirement
         if requirement.startswith("gymnasium[mujoco]"):
             name = "mujoco"
+        if requirement.startswith("gymnasium[classic-control]"):
+            name = "pygame"
         if optional and ("'dev'" in requirement or '"dev"' in requirement):
             continue
         try:

@@ -8,6 +8,9 @@ import typer
 INTERRUPTED = 2  # the exit code after Ctrl-C
 
 PolicyFile = Annotated[Path, typer.Argument(help="A policy.onnx of ecedge.", metavar="POLICY")]
+TaskName = Annotated[
+    str | None, typer.Option("--task", help="Another task. Default: the one it was trained for.")
+]
 BoardName = Annotated[
     str, typer.Option("--board", "-b", help="A board; `ecedge boards` lists them.")
 ]

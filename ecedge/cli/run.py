@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import INTERRUPTED, AsJson, PolicyFile
+from .options import INTERRUPTED, AsJson, PolicyFile, TaskName
+from .plant import plant_of
 
 
 def run(
@@ -27,9 +28,7 @@ def run(
     ] = "virtual",
     episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
     seed: Annotated[int, typer.Option(help="The task's seed of the first episode.")] = 0,
-    task: Annotated[
-        str | None, typer.Option(help="Another task. Default: the one it was trained for.")
-    ] = None,
+    task: TaskName = None,
     deadline_ms: Annotated[
         float | None, typer.Option(help="Default: the task's control period.")
     ] = None,
@@ -47,7 +46,6 @@ def run(
     from ..devices import open_device, parse_device
     from ..hil import control_period_ms, run_episodes, summarise
     from ..policy_file import load_policy
-    from ..tasks import find_task
 
     if episodes < 1:
         raise UsageError(f"{episodes} episodes cannot be run; give at least 1.")
@@ -56,20 +54,7 @@ def run(
     if deadline_ms is not None and not deadline_ms > 0:
         raise UsageError(f"A deadline of {deadline_ms:g} ms has passed already; give a later one.")
     loaded, info = load_policy(policy)
-    if not (task or info.task):
-        raise UsageError(f"{policy} does not name its task.", "Name it with --task.")
-    plant = find_task(task or info.task)
-    if plant.max_episode_steps is None:
-        horizon = info.training.get("horizon")
-        if not isinstance(horizon, int):
-            raise UsageError(f"{plant.id} has no step limit: an episode might never end.")
-        plant = replace(plant, max_episode_steps=horizon)
-    if (plant.n_obs, plant.n_act, plant.actions) != (
-        loaded.spec.n_obs,
-        loaded.spec.n_act,
-        loaded.spec.actions,
-    ):
-        raise UsageError(f"The policy was trained for {info.task}; it does not fit {plant.id}.")
+    plant = plant_of(policy, loaded, info, task)
     deadline = deadline_ms or control_period_ms(plant)
     with open_device(device, trace=show_bytes if trace else None) as link:
         hello = link.hello

@@ -1,0 +1,29 @@
+"""The plant that a policy is for, as several verbs find it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import UsageError
+
+
+def plant_of(path: Path, policy, info, task: str | None):
+    """The task `task`, or else the one that the policy was trained for; its episodes end.
+
+    policy, info: what `load_policy` gave for `path`. UsageError: no task, or one that does not fit.
+    """
+    from ..tasks import find_task
+
+    if not (task or info.task):
+        raise UsageError(f"{path} does not name its task.", "Name it with --task.")
+    plant = find_task(task or info.task)
+    if plant.max_episode_steps is None:
+        horizon = info.training.get("horizon")
+        if not isinstance(horizon, int):
+            raise UsageError(f"{plant.id} has no step limit: an episode might never end.")
+        plant = replace(plant, max_episode_steps=horizon)
+    spec = policy.spec
+    if (plant.n_obs, plant.n_act, plant.actions) != (spec.n_obs, spec.n_act, spec.actions):
+        raise UsageError(f"The policy was trained for {info.task}; it does not fit {plant.id}.")
+    return plant
