@@ -212,6 +212,7 @@ PACKAGES = {
     "onnxruntime": {"policy_file"},
     "rich": {"cli"},
     "serial": {"link.transport"},
+    "tensorboardX": {"training.events"},
     "typer": {"cli"},
     "ziglang": set(),  # run, never imported
 }
@@ -293,7 +294,7 @@ def test_imports_of_the_table_make_no_circle():
 
 HEAVY = {
     "PIL", "gymnasium", "imageio_ffmpeg", "jinja2", "matplotlib", "mujoco", "onnx", "onnxruntime",
-    "serial",
+    "serial", "tensorboardX",
 }  # fmt: skip
 
 
