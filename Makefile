@@ -12,7 +12,7 @@ COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
 BOARDS  := virtual mps2-an386
 
-.PHONY: help setup demo test hil lint bench bench-tasks wheel clean programs
+.PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
@@ -20,6 +20,7 @@ help:
 	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
 	@echo 'make bench-tasks  what the defaults learn, every native task on five seeds'
+	@echo 'make bench-train  speed of training against its physics, every MuJoCo task'
 	@echo 'make lint    ruff and cppcheck'
 	@echo 'make wheel   wheel and sdist into dist/'
 	@echo 'make clean   remove all that was made'
@@ -65,6 +66,9 @@ lint: $(VENV)/dev
 
 bench-tasks: setup
 	$(BIN)/python bench/tasks.py
+
+bench-train: $(VENV)/dev setup
+	$(BIN)/python bench/train.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --quiet
