@@ -15,7 +15,7 @@ import typer
 
 from ..errors import EcedgeError
 from ..version import VERSION
-from . import boards, build, demo, doctor, export, run, train, watch
+from . import boards, build, demo, doctor, export, plot, run, train, watch
 from .options import INTERRUPTED
 
 VERBS = {
@@ -24,6 +24,7 @@ VERBS = {
     "build": build.build,
     "run": run.run,
     "watch": watch.watch,
+    "plot": plot.plot,
     "boards": boards.boards,
     "doctor": doctor.doctor,
     "demo": demo.demo,
