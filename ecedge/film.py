@@ -34,6 +34,7 @@ SMOOTH = 30  # frames a second that are enough, unless more are asked for
 MARGIN, LINE = 12, 30  # pixels
 PAPER, INK, DARK = (24, 26, 31), (222, 224, 228), (10, 11, 14)
 EXCITATORY, INHIBITORY = (255, 176, 64), (88, 180, 255)
+SCREENS = {"DISPLAY", "WAYLAND_DISPLAY"}  # variables that name one
 INSTALL = "Install what it needs: pip install 'ecedge[watch]'"
 
 
@@ -85,6 +86,10 @@ def save_film(
             raise UsageError(f"{name} is {value:g}; it is more than 0.")
     if not path.parent.is_dir():
         raise StorageError(f"Cannot write {path}.", f"Make the folder {path.parent} first.")
+    if sys.platform == "linux" and not SCREENS & os.environ.keys():
+        os.environ.setdefault(
+            "SDL_VIDEODRIVER", "dummy"
+        )  # pygame looks for a screen, and complains
     environment = task.make_single(render_mode="rgb_array")
     scene, count = None, 0
     try:
