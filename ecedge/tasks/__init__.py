@@ -3,47 +3,30 @@
 `find_task("CartPole-v1")` is the way in. The NumPy plants of `NATIVE` give the observations,
 rewards and ends of gymnasium's own classes, and so do those of `ecedge.tasks.mujoco`; every other
 gymnasium id, a user's own ``module:EnvId`` included, runs through gymnasium's vector API.
+`find_task("hopper.toml")` is a task whose plant varies from episode to episode: docs/TASKS.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 
-from ..errors import TaskError
-from .acrobot import Acrobot
-from .cart_pole import CartPole
-from .mountain_car import MountainCarContinuous
-from .native import NativeBatch
-from .pendulum import Pendulum
+from .stock import NATIVE, stock_task
 from .task import Batch, Task
-
-NATIVE: dict[str, type[NativeBatch]] = {
-    plant.id: plant for plant in (Acrobot, CartPole, MountainCarContinuous, Pendulum)
-}
+from .variation import Change, Physics, Variation
 
 
-def find_task(task_id: str) -> Task:
-    """The task of a gymnasium id. TaskError: unknown, not installed, or with unsupported spaces."""
-    if task_id in NATIVE:
-        return NATIVE[task_id].task()
-    from .vector import describe, is_mujoco
+def find_task(name: str) -> Task:
+    """The task of a gymnasium id, of a TOML file that ends in ``.toml``, or of the JSON text that
+    is a task's `declaration`. TaskError: unknown, not installed, unsupported, or ill declared."""
+    if name.startswith("{"):
+        from .declaration import read_json
 
-    task = describe(task_id, known=NATIVE)
-    if task.id in NATIVE:
-        return NATIVE[task.id].task()
-    plant = mujoco_plants().get(task.id) if is_mujoco(task.id) else None
-    return replace(task, batch=plant, parallel=True) if plant else task
+        return read_json(name)
+    if name.endswith(".toml"):
+        from .declaration import read_file
 
-
-def mujoco_plants() -> dict:
-    try:
-        from .mujoco import PLANTS
-    except ImportError as error:
-        raise TaskError(
-            f"MuJoCo's batches cannot be loaded: {error}.",
-            "They need mujoco 4.0 or newer: pip install 'ecedge[mujoco]'",
-        ) from error
-    return PLANTS
+        return read_file(Path(name))
+    return stock_task(name)
 
 
-__all__ = ["NATIVE", "Batch", "Task", "find_task"]
+__all__ = ["NATIVE", "Batch", "Change", "Physics", "Task", "Variation", "find_task"]

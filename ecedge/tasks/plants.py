@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import TaskError
 from .task import Task, Transition
+from .variation import Variation, advice
 
 
 class Plants:
@@ -15,6 +17,32 @@ class Plants:
     def __init__(self, task: Task, population: int):
         self.population = population
         self._horizon = task.max_episode_steps
+
+    @classmethod
+    def check(cls, task: Task) -> None:
+        """TaskError where the task's variation or physics is not possible with these plants."""
+        variation = task.variation or Variation()
+        if variation.changes:
+            change = variation.changes[0]
+            known = [key for key in Variation.SIGNALS if key != "control_rate"]
+            raise TaskError(
+                f"{change.key} cannot vary: {task.id} does not run on MuJoCo's batches.",
+                advice(change.name, known),
+            )
+        if variation.control_rate or task.physics:
+            key = "vary.control_rate" if variation.control_rate else "physics"
+            raise TaskError(f"{key} is given, but {task.id} does not run on MuJoCo's batches.")
+        cls.check_sensors(task)
+
+    @staticmethod
+    def check_sensors(task: Task) -> None:
+        for key in ("sensor_noise", "sensor_bias"):
+            count = len(getattr(task.variation or Variation(), key))
+            if count not in (0, 1, task.n_obs):
+                raise TaskError(
+                    f"vary.{key}.deviation has {count} numbers; {task.id} has {task.n_obs} "
+                    "observations: give one number for each, or one for all."
+                )
 
     def begin(self, seeds: Sequence[int]) -> np.ndarray:
         """Starts every member, of seeds (P,); returns observations (P, n_obs)."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..model import DISCRETE
+from .variation import Physics, Variation
 
 if TYPE_CHECKING:
     import gymnasium
@@ -50,6 +52,10 @@ class Task:
     DISCRETE. `max_episode_steps` is None where the task has no limit of its own; another horizon is
     ``dataclasses.replace(task, max_episode_steps=300)``. `native`: a NumPy batch, no gymnasium.
     `parallel`: several batches at once, a thread each, are faster than one.
+
+    A declared task also has a `variation` of its plant, which a batch follows, and two things for
+    training alone: the `physics` of its batches, and `step_reward`, which a trainer adds to the
+    fitness of every step. No batch adds it: rewards are always the task's own.
     """
 
     id: str
@@ -62,17 +68,45 @@ class Task:
     native: bool
     batch: Callable[[Task, int], Batch] = field(repr=False, compare=False)
     parallel: bool = False
+    variation: Variation | None = None
+    physics: Physics | None = None
+    step_reward: float = 0.0
 
     @property
     def discrete(self) -> bool:
         return self.actions == DISCRETE
 
+    @property
+    def declaration(self) -> str:
+        """JSON text that `find_task` makes this very task of; "" for a stock task, whose id does.
+        A replaced horizon is not in it."""
+        facts = {
+            "vary": self.variation and self.variation.to_dict(),
+            "physics": self.physics and self.physics.to_dict(),
+            "fitness": {"step_reward": self.step_reward} if self.step_reward else None,
+        }
+        given = {key: value for key, value in facts.items() if value}
+        return json.dumps({"id": self.id, **given}) if given else ""
+
+    def nominal(self) -> Task:
+        """The stock task: what evaluations and reported returns are of."""
+        return replace(self, variation=None, physics=None, step_reward=0.0)
+
+    def varied(self) -> Task:
+        """The stock task with its plant varied, to tell how robust a policy is."""
+        return replace(self, physics=None, step_reward=0.0)
+
     def make(self, population: int) -> Batch:
         """A batch of `population` members, to be reset before its first step."""
-        return self.batch(self, population)
+        plants = self.batch(self, population)
+        if self.variation is None or not self.variation.disturbs:
+            return plants
+        from .disturbed import Disturbed
+
+        return Disturbed(self, plants)
 
     def make_single(self, **options) -> gymnasium.Env:
-        """One stock gymnasium environment, to evaluate on and to show to a device.
+        """One stock gymnasium environment, to evaluate on and to show to a device: `nominal`.
 
         Its observations are flat and its actions are what `decode_action` gives. `options` go to
         ``gymnasium.make``, for example ``render_mode="rgb_array"``.

@@ -50,6 +50,7 @@ class VectorBatch(Plants):
     def __init__(self, task: Task, population: int):
         super().__init__(task, population)
         self._id = task.id
+        self._n_obs = task.n_obs
         with quiet():
             self._vector = gymnasium.make_vec(
                 task.id,
@@ -69,7 +70,7 @@ class VectorBatch(Plants):
 
     def advance(self, live, actions):
         members = np.arange(self.population)[live]
-        observations = np.empty((len(members), *self._observations.shape[1:]), self._float)
+        observations = np.empty((len(members), self._n_obs), self._float)
         rewards = np.empty(len(members))
         ends = np.empty((2, len(members)), bool)
         with blaming(self._id):
@@ -186,4 +187,4 @@ def suggestion(task_id: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(task_id.lower(), names, n=3)
     if close:
         return f"Did you mean {' or '.join(names[name] for name in close)}?"
-    return "Give an id that gymnasium knows, or module:EnvId for one of your own."
+    return "Give an id that gymnasium knows, module:EnvId for one of your own, or a .toml file."

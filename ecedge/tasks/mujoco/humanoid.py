@@ -16,8 +16,10 @@ class Humanoid(MujocoBatch):
     feels_contacts = True
 
     def position(self, data):
-        mass = self.model.body_mass
-        return np.einsum("b,kbj->kj", mass, data.xipos)[:, 0] / mass.sum()
+        along = np.einsum(
+            "kb,kbj->kj", np.broadcast_to(data.mass, data.xipos.shape[:2]), data.xipos
+        )
+        return along[:, 0] / data.mass.sum(axis=1)
 
     def observe(self, data):
         return rows(
