@@ -24,7 +24,7 @@ def option(help: str, *names: str, **more):
 
 
 #: what may be said of a run that is resumed
-WITH_RESUME = {"resume", "generations", "target", "threads", "as_json"}
+WITH_RESUME = {"resume", "generations", "target", "steps", "threads", "as_json"}
 
 
 def train(
@@ -45,6 +45,9 @@ def train(
     ] = None,
     target: Annotated[
         float | None, option("Stop once an evaluation's mean return reaches this.")
+    ] = None,
+    steps: Annotated[
+        int | None, option("Stop once so many plant steps are done, whatever the generations.")
     ] = None,
     population: Annotated[int, option("Members of a generation.")] = Settings.population,
     learning_rate: Annotated[
@@ -76,6 +79,16 @@ def train(
         int, option("An output synapse weighs 2^g; 1.0 is 2048.")
     ] = Settings.output_gain,
     input_gain: Annotated[float, option("The paper's K_in.")] = Settings.input_gain,
+    kind: Annotated[
+        str,
+        option("one-bit, or a rival of real numbers that no device runs: rsnn, gru, lstm."),
+    ] = Settings.kind,
+    es_sigma: Annotated[
+        float, option("Rivals: deviation of a member's parameters, in their own size.")
+    ] = Settings.es_sigma,
+    es_rate: Annotated[
+        float, option("Rivals: step of a parameter, in its own size.")
+    ] = Settings.es_rate,
     evaluate_every: Annotated[
         int, option("Generations between evaluations of the deterministic policy.")
     ] = Settings.evaluate_every,
@@ -108,9 +121,9 @@ def train(
         if given_up:
             raise UsageError(
                 f"A run that is resumed keeps its settings: {', '.join(given_up)} cannot be given.",
-                "Only --generations, --target, --threads and --json can.",
+                "Only --generations, --target, --steps, --threads and --json can.",
             )
-        changes = {k: given[k] for k in ("generations", "target") if given[k] is not None}
+        changes = {k: given[k] for k in ("generations", "target", "steps") if given[k] is not None}
         trainer = Trainer.resume(resume, threads, **changes)
         print(f"Going on after generation {trainer.generation}.", file=sys.stderr)
     else:
@@ -177,7 +190,7 @@ def describe(generation) -> str:
 
 def report(trainer, as_json: bool) -> None:
     from ..training.curve import save_curve
-    from ..training.trainer import CURVE, POLICY
+    from ..training.trainer import CURVE
 
     try:
         save_curve(trainer.folder, f"{trainer.task.id}, seed {trainer.settings.seed}")
@@ -186,7 +199,7 @@ def report(trainer, as_json: bool) -> None:
     returns = trainer.fresh_returns(trainer.settings.evaluation_episodes)
     evaluation, policy = trainer.best
     result = {
-        "policy": str(trainer.folder / POLICY),
+        "policy": str(trainer.policy_file),
         "hash": policy.hash,
         "curve": str(trainer.folder / CURVE),
         "generations": trainer.generation,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..tasks import Task
+from .kinds import find_kind
 from .normaliser import Moments, Normaliser
-from .one_bit import OneBit
 from .settings import Settings
 
 
@@ -22,7 +22,7 @@ class Learner:
     """
 
     def __init__(self, settings: Settings, task: Task, threads: int | None = None):
-        self.kind = OneBit(settings, task)
+        self.kind = find_kind(settings.kind)(settings, task)
         self.search = self.kind.search()
         self.normaliser = Normaliser(task.n_obs)
         self.networks = self.kind.networks(settings.population, threads)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ..engine import Batch
 from ..evolution import Evolution
 from ..model import ObservationMap, Policy, decode_action
+from ..policy_file import PolicyInfo, save_policy
+from ..reference import with_golden_trace
 from ..tasks import Task
 from .normaliser import Normaliser, input_scale
 from .settings import Settings
@@ -14,6 +18,8 @@ from .settings import Settings
 
 class OneBit:
     """What a `Trainer` needs to know of a kind of network: one-bit spiking ones."""
+
+    file = "policy.onnx"
 
     def __init__(self, settings: Settings, task: Task):
         self.task = task
@@ -42,6 +48,21 @@ class OneBit:
     def policy(self, search: Evolution, observation_map: ObservationMap) -> Policy:
         """The deterministic policy as the search has it."""
         return Policy(self.spec, observation_map, search.deterministic())
+
+    def controllers(self, policy: Policy, population: int, threads: int | None = None):
+        """`population` times the same policy, to be judged by."""
+        return OneBitNetworks.of(policy, self.task, population, threads)
+
+    def prove(self, policy: Policy) -> Policy:
+        """The policy as it is kept: one that a device can prove."""
+        return with_golden_trace(policy)
+
+    def save(self, path: Path, policy: Policy, info: PolicyInfo) -> None:
+        save_policy(path, policy, info)
+
+    def read(self, image: bytes) -> Policy:
+        """The policy that has this `image`."""
+        return Policy.from_image(image)
 
 
 class OneBitNetworks(Batch):

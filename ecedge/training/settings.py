@@ -18,7 +18,9 @@ FORMS = {"ei": EXCITATORY_INHIBITORY, "signed": SIGNED}
 class Settings:
     """One run. `horizon` cuts episodes short while training; None is the task's own limit, and a
     task that has none needs a horizon, which then holds for evaluations too.
-    `target` ends the run when an evaluation's mean return reaches it."""
+    `target` ends the run when an evaluation's mean return reaches it, `steps` when so many plant
+    steps are done. `kind` is one of `kinds.KINDS`. `es_sigma` and `es_rate` are for the kinds that
+    evolution strategies train: a member's noise and a step, where 1 is a parameter's own size."""
 
     task: str
     seed: int = 0
@@ -29,6 +31,7 @@ class Settings:
     rho_bits: int = 16
     horizon: int | None = None
     target: float | None = None
+    steps: int | None = None
     neurons: int = 128
     form: str = "ei"
     substeps: int = 16
@@ -38,6 +41,9 @@ class Settings:
     recurrent_gain: int = 0
     output_gain: int = 7
     input_gain: float = 0.3
+    kind: str = "one-bit"
+    es_sigma: float = 0.3
+    es_rate: float = 0.05
     evaluate_every: int = 10
     evaluation_episodes: int = 100
 
@@ -57,6 +63,8 @@ class Settings:
             raise UsageError(f"The target is {self.target}; it is a finite number.")
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"A seed is a number from 0 to {(1 << 32) - 1}, not {self.seed}.")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"The run is to do {self.steps} steps; that is at least 1.")
         if self.form not in FORMS:
             raise UsageError(f"There is no form {self.form!r}; there are {', '.join(FORMS)}.")
         if not 0 < self.input_gain <= 10:

@@ -11,14 +11,12 @@ import numpy as np
 
 from ..errors import StorageError, UsageError
 from ..model import Policy
-from ..policy_file import PolicyInfo, save_policy
-from ..reference import with_golden_trace
+from ..policy_file import PolicyInfo
 from ..storage import lock_file, reason
 from ..tasks import find_task
 from .checkpoint import load_checkpoint, save_checkpoint
 from .learner import Learner
 from .log import Log
-from .one_bit import OneBitNetworks
 from .rollout import Population, evaluate
 from .settings import Settings
 
@@ -96,6 +94,7 @@ class Trainer:
             training_task = replace(self.task, max_episode_steps=settings.horizon)
         self._training_task = training_task
         self._learner = Learner(settings, self.task, threads)
+        self._kind = self._learner.kind
         self._steps = 0
         self._seconds = 0.0
         self._best: Best | None = None
@@ -129,6 +128,16 @@ class Trainer:
     def generation(self) -> int:
         """Generations that are done."""
         return self._learner.generation
+
+    @property
+    def steps(self) -> int:
+        """Plant steps that training has done."""
+        return self._steps
+
+    @property
+    def policy_file(self) -> Path:
+        """Where the best policy is."""
+        return self.folder / self._kind.file
 
     @property
     def saved(self) -> int:
@@ -169,7 +178,9 @@ class Trainer:
             self._save()
 
     def _is_done(self) -> bool:
-        return self.generation >= self.settings.generations
+        settings = self.settings
+        spent = settings.steps is not None and self._steps >= settings.steps
+        return spent or self.generation >= settings.generations
 
     def _target_reached(self) -> bool:
         target = self.settings.target
@@ -196,7 +207,7 @@ class Trainer:
             best=float(rollout.returns.max()),
             worst=float(rollout.returns.min()),
             certainty=self._learner.search.certainty,
-            activity=float(spikes / substeps),
+            activity=float(spikes / max(1, substeps)),
             evaluation=evaluation,
             seconds=self._seconds,
         )
@@ -210,12 +221,12 @@ class Trainer:
         seeds = self._seeds(EVALUATION, 0, self.settings.evaluation_episodes)
         mean = float(self._returns(policy, seeds).mean())
         if self._best is None or mean >= self._best.evaluation:
-            self._best = Best(mean, with_golden_trace(policy), self.generation, self._steps)
+            self._best = Best(mean, self._kind.prove(policy), self.generation, self._steps)
             self._save_policy()
         return mean
 
     def _returns(self, policy: Policy, seeds: list[int]) -> np.ndarray:
-        networks = OneBitNetworks.of(policy, self.task, len(seeds), self._threads)
+        networks = self._kind.controllers(policy, len(seeds), self._threads)
         return evaluate(networks, self.task, seeds, self._threads)
 
     def _seeds(self, stream: int, number: int, count: int) -> list[int]:
@@ -231,7 +242,7 @@ class Trainer:
             "evaluation": best.evaluation,
         }
         info = PolicyInfo(self.task.id, self.task.low, self.task.high, training)
-        save_policy(self.folder / POLICY, best.policy, info)
+        self._kind.save(self.policy_file, best.policy, info)
 
     def _save(self) -> None:
         state = {
@@ -252,7 +263,7 @@ class Trainer:
         self._steps = int(state["steps"])
         self._seconds = float(state["seconds"])
         if "best_image" in state:
-            policy = Policy.from_image(state["best_image"].tobytes())
+            policy = self._kind.read(state["best_image"].tobytes())
             self._best = Best(
                 float(state["best_evaluation"]),
                 policy,

@@ -1,0 +1,17 @@
+"""The kinds of networks that can be trained. A kind is one file beside this and one line below."""
+
+from __future__ import annotations
+
+from ..errors import UsageError
+from .one_bit import OneBit
+
+KINDS = {"one-bit": OneBit}
+
+
+def find_kind(name: str):
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise UsageError(
+            f"There is no kind of network {name!r}; there are {', '.join(KINDS)}."
+        ) from None
