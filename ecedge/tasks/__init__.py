@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .physics import Physics
 from .stock import NATIVE, stock_task
 from .task import Batch, Task
-from .variation import Change, Physics, Variation
+from .variation import Change, Variation
 
 
 def find_task(name: str) -> Task:

@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import TaskError
+from .physics import Physics
 from .stock import stock_task
 from .task import Task
-from .variation import AMOUNTS, Physics, Variation, number, shown, table
+from .values import number, shown, table
+from .variation import AMOUNTS, Variation
 
 KEYS = "id", "vary", "physics", "fitness"
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import TaskError
 from .task import Task, Transition
-from .variation import Variation, advice
+from .values import advice
+from .variation import Variation
 
 
 class Plants:

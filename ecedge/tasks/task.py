@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..model import DISCRETE
-from .variation import Physics, Variation
+from .physics import Physics
+from .variation import Variation
 
 if TYPE_CHECKING:
     import gymnasium

@@ -1,4 +1,4 @@
-"""How a plant varies from episode to episode, and how its physics is computed while training.
+"""How a plant varies from episode to episode.
 
 All that varies follows from an episode's seed: the members of a generation, which share one, meet
 the same plant. Every key draws from a stream of its own, so none disturbs another's draws.
@@ -7,19 +7,17 @@ docs/TASKS.md tells the keys and their units.
 
 from __future__ import annotations
 
-import difflib
 import zlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import TaskError
+from .values import choice, deviations, interval, keep, key_of, only, shown, table
 
 STREAM = 0x76617279  # "vary": apart from gymnasium's draws, which take the bare seed
 FACTORS = 1e-3, 1e3
 AMOUNTS = -1e6, 1e6
-DEVIATIONS = 0.0, 1e6
 DELAYS = 0, 100
 FRAMES = 1, 100
 PER = "model", "element"
@@ -141,139 +139,3 @@ class Variation:
     def disturbs(self) -> bool:
         """Whether sensors or actions are on the way, apart from the plant."""
         return any(self.sensor_noise) or any(self.sensor_bias) or self.action_delay[1] > 0
-
-
-@dataclass(frozen=True)
-class Physics:
-    """Overrides of MuJoCo's mjOption, named as in MJCF's <option>; None leaves the model's own."""
-
-    integrator: str | None = None
-    solver: str | None = None
-    cone: str | None = None
-    jacobian: str | None = None
-    iterations: int | None = None
-    ls_iterations: int | None = None
-    noslip_iterations: int | None = None
-    tolerance: float | None = None
-    ls_tolerance: float | None = None
-    impratio: float | None = None
-
-    #: in the order of MuJoCo's enumerations
-    CHOICES = {
-        "integrator": ("Euler", "RK4", "implicit", "implicitfast"),
-        "solver": ("PGS", "CG", "Newton"),
-        "cone": ("pyramidal", "elliptic"),
-        "jacobian": ("dense", "sparse", "auto"),
-    }
-    COUNTS = {
-        "iterations": (1, 1000),
-        "ls_iterations": (1, 1000),
-        "noslip_iterations": (0, 1000),
-    }
-    NUMBERS = {"tolerance": (0.0, 1.0), "ls_tolerance": (0.0, 1.0), "impratio": (1e-3, 1e3)}
-
-    def __post_init__(self):
-        for name, value in self.to_dict().items():
-            key = f"physics.{name}"
-            if name in self.CHOICES:
-                choice(value, key, self.CHOICES[name])
-            elif name in self.COUNTS:
-                number(value, key, *self.COUNTS[name])
-            else:
-                keep(self, **{name: number(value, key, *self.NUMBERS[name])})
-
-    @classmethod
-    def from_dict(cls, given) -> Physics:
-        return cls(**table(given, "physics", [field.name for field in fields(cls)]))
-
-    def to_dict(self) -> dict:
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def apply(self, option) -> None:
-        """Writes an mjOption."""
-        for name, value in self.to_dict().items():
-            choices = self.CHOICES.get(name)
-            setattr(option, name, choices.index(value) if choices else value)
-
-
-# --- values of a table: what was wrong, what is allowed -----------------------------------------
-
-
-def table(value, key: str, known: Collection[str] = ()) -> Mapping:
-    """`value` if it is a table, and of `known` keys alone where any are given."""
-    if not isinstance(value, Mapping):
-        raise TaskError(f"{key} is {shown(value)}; it is a table.")
-    if known and (unknown := [name for name in value if name not in known]):
-        raise TaskError(
-            f"{key} has the unknown key {shown(unknown[0])}.", advice(unknown[0], known)
-        )
-    return value
-
-
-def only(value, key: str, inner: str):
-    """The one entry of a table that holds nothing else."""
-    if inner not in table(value, key, (inner,)):
-        raise TaskError(f"{key} lacks the key {inner}.")
-    return value[inner]
-
-
-def interval(value, key: str, least, most) -> tuple:
-    """(low, high) of a list of two, or of one number for both."""
-    if not isinstance(value, (list, tuple)):
-        return (number(value, key, least, most),) * 2
-    if len(value) != 2:
-        raise TaskError(f"{key} is {shown(value)}; it is [low, high], or one number for both.")
-    low, high = (number(end, key, least, most) for end in value)
-    if low > high:
-        raise TaskError(f"{key} is {shown(list(value))}; in [low, high], low is not above high.")
-    return low, high
-
-
-def deviations(value, key: str) -> tuple[float, ...]:
-    """() is none."""
-    several = value if isinstance(value, (list, tuple)) else [value]
-    if isinstance(value, list) and not value:
-        raise TaskError(f"{key} is []; it is one number, or one for each observation.")
-    return tuple(number(one, key, *DEVIATIONS) for one in several)
-
-
-def number(value, key: str, least, most):
-    """A float, or an int where the bounds are."""
-    whole = isinstance(least, int)
-    fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not fits or not least <= value <= most:
-        kind = "whole number" if whole else "number"
-        raise TaskError(f"{key} is {shown(value)}; it is a {kind} from {least:g} to {most:g}.")
-    return value if whole else float(value)
-
-
-def choice(value, key: str, known: Collection[str]) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise TaskError(f"{key} is {shown(value)}; it is one of {', '.join(known)}.")
-    return value
-
-
-def advice(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{f'Did you mean {close[0]}? ' if close else ''}Known: {', '.join(known)}."
-
-
-def key_of(name: str) -> str:
-    """Where [vary] holds the name, as messages say it."""
-    plain = name.replace(".", "_").isidentifier() and len(name) <= 60
-    return f"vary.{name if plain else shown(name)}"
-
-
-def shown(value) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # thousands of digits, or of brackets
-        return "something very long"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def keep(frozen, **values) -> None:
-    """Writes what was validated into a frozen dataclass under construction."""
-    for name, value in values.items():
-        object.__setattr__(frozen, name, value)

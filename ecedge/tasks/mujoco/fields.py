@@ -11,7 +11,8 @@ import mujoco
 import numpy as np
 
 from ...errors import TaskError
-from ..variation import Change, Variation, advice, shown
+from ..values import advice, shown
+from ..variation import Change, Variation
 
 #: name -> the fields that one draw changes
 NAMES = {
