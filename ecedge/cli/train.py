@@ -57,7 +57,13 @@ def train(
         str, option("How probabilities follow the gradient: plain, momentum, adam.")
     ] = Settings.step,
     rho_bits: Annotated[int, option("Bits of a probability: 16 or 8.")] = Settings.rho_bits,
-    horizon: Annotated[int | None, option("Cut training episodes after so many steps.")] = None,
+    first_horizon: Annotated[
+        int | None,
+        option("Steps of training's first episodes; they grow while most members live so long."),
+    ] = Settings.first_horizon,
+    horizon: Annotated[
+        int | None, option("The most steps of a training episode. Default: the task's limit.")
+    ] = None,
     neurons: Annotated[int, option("Spiking neurons, a multiple of 32.")] = Settings.neurons,
     form: Annotated[
         str, option("ei: excitatory and inhibitory neurons; signed: synapses of ±1.")

@@ -71,8 +71,19 @@ class Population:
     def __exit__(self, *error) -> None:
         self._resources.close()
 
-    def roll_out(self, seed: int | Sequence[int], moments: Moments | None = None) -> Rollout:
-        """Runs one episode of every member to its end; `moments` gets what is seen.
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(spikes, substeps of neurons) of all steps so far."""
+        return self.networks.counts
+
+    def roll_out(
+        self,
+        seed: int | Sequence[int],
+        moments: Moments | None = None,
+        horizon: int | None = None,
+    ) -> Rollout:
+        """Runs one episode of every member to its end, or to `horizon` steps if that is sooner;
+        `moments` gets what is seen.
 
         seed: of all episodes, or one for each member. Raises TrainingError when the task gives an
         observation or a reward that is not finite.
@@ -82,7 +93,9 @@ class Population:
         rollout = Rollout(np.zeros(population), np.zeros(population, np.int64))
         self.networks.reset()
         running = [
-            self._threads.submit(self._run, members, plants, seeds[members], moments, rollout)
+            self._threads.submit(
+                self._run, members, plants, seeds[members], moments, horizon, rollout
+            )
             for members, plants in self._parts
         ]
         for part in running:
@@ -91,10 +104,12 @@ class Population:
             raise not_finite(self.task, "a reward")
         return rollout
 
-    def _run(self, members: slice, plants: Plants, seeds, moments, rollout) -> None:
+    def _run(self, members: slice, plants: Plants, seeds, moments, horizon, rollout) -> None:
         live = np.ones(plants.population, bool)
         observations = plants.reset(seeds)
-        while live.any():
+        step = 0
+        while live.any() and step != horizon:
+            step += 1
             every = live.all()
             if not every:
                 observations[~live] = 0  # whatever a member saw last, its episode is over

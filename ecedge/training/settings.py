@@ -16,8 +16,9 @@ FORMS = {"ei": EXCITATORY_INHIBITORY, "signed": SIGNED}
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. `horizon` cuts episodes short while training; None is the task's own limit, and a
-    task that has none needs a horizon, which then holds for evaluations too.
+    """One run. Episodes of training are at most `first_horizon` steps long at first, and `horizon`
+    in the end (see `training.horizon`); None is the task's own limit, and a task that has none
+    needs a horizon, which then holds for evaluations too.
     `target` ends the run when an evaluation's mean return reaches it, `steps` when so many plant
     steps are done. `kind` is one of `kinds.KINDS`. `es_sigma` and `es_rate` are for the kinds that
     evolution strategies train: a member's noise and a step, where 1 is a parameter's own size."""
@@ -29,6 +30,7 @@ class Settings:
     learning_rate: float = 0.1
     step: str = "plain"
     rho_bits: int = 16
+    first_horizon: int | None = 100
     horizon: int | None = None
     target: float | None = None
     steps: int | None = None
@@ -69,8 +71,9 @@ class Settings:
             raise UsageError(f"There is no form {self.form!r}; there are {', '.join(FORMS)}.")
         if not 0 < self.input_gain <= 10:
             raise UsageError(f"The input gain is {self.input_gain}; it lies between 0 and 10.")
-        if self.horizon is not None and self.horizon < 1:
-            raise UsageError(f"The horizon is {self.horizon} steps; it is at least 1.")
+        for name in ("first_horizon", "horizon"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)} steps; it is at least 1.")
 
     def network(self, task: Task) -> NetworkSpec:
         shift, _ = input_scale(self.input_gain, task.n_obs)
