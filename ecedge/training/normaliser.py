@@ -29,6 +29,14 @@ class Moments:
         deviation *= deviation
         self.second[members] += deviation
 
+    def total(self) -> Moments:
+        """The sums over all members, in their order, as if one had seen it all."""
+        total = Moments(1, self.centre)
+        total.count[0] = self.count.sum()
+        total.first[0] = self.first.sum(axis=0)
+        total.second[0] = self.second.sum(axis=0)
+        return total
+
 
 class Normaliser:
     """Mean and variance of every channel over all observations so far (Chan et al., 1979)."""
