@@ -160,6 +160,11 @@ def _encode(policy: Policy, info: PolicyInfo):
 
 def _decode(data: bytes, path) -> tuple[Policy, PolicyInfo]:
     """What `_encode` put into a file, proven by encoding it again."""
+    if data.startswith(b"PK"):  # an npz of `training.real`
+        raise PolicyError(
+            f"{path} holds a network of real numbers, and only one-bit networks run on devices.",
+            "Train one with the default --kind one-bit.",
+        )
     model, metadata = _parse(data, path)
     versions = metadata.get("format"), metadata.get("image_version")
     if versions != (FORMAT, IMAGE_VERSION):

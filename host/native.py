@@ -33,14 +33,16 @@ HEADERS = [
     CORE / "ec_evolve.h",
     CORE / "ec_random.h",
     BATCH / "ec_batch.h",
+    BATCH / "ec_rivals.h",
 ]
 SOURCES = [
     *(CORE / f"ec_{module}.c" for module in ("crc", "random", "policy", "net", "evolve")),
-    *(BATCH / f"{module}.c" for module in ("batch", "pool", "kernel_baseline")),
+    *(BATCH / f"{module}.c" for module in ("batch", "rivals", "pool", "kernel_baseline")),
 ]
 FLAGS = [
     *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=default", "-pthread", "-Wall", "-Wextra"),
     "-fno-strict-aliasing",  # members and images are viewed as bytes, words and vectors
+    "-ffp-contract=off",  # the same sums of floats on every processor
 ]
 KERNEL_FLAGS = {
     "kernel_avx2": "-mavx2 -mbmi -mbmi2 -mpopcnt",

@@ -5,5 +5,16 @@ The only importer of the C library. Arrays go in and come out as NumPy; no C obj
 
 from .batch import Batch, kernels
 from .core import CoreNetwork, sample_synapses, threefry2x32, update_rho
+from .rivals import Rivals, combine, n_weights
 
-__all__ = ["Batch", "CoreNetwork", "kernels", "sample_synapses", "threefry2x32", "update_rho"]
+__all__ = [
+    "Batch",
+    "CoreNetwork",
+    "Rivals",
+    "combine",
+    "kernels",
+    "n_weights",
+    "sample_synapses",
+    "threefry2x32",
+    "update_rho",
+]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ..errors import UsageError
+from .gated import Gru, Lstm
 from .one_bit import OneBit
+from .rsnn import RealSpiking
 
-KINDS = {"one-bit": OneBit}
+KINDS = {"one-bit": OneBit, "rsnn": RealSpiking, "gru": Gru, "lstm": Lstm}
 
 
 def find_kind(name: str):

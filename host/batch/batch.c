@@ -74,7 +74,7 @@ const char *ec_batch_kernel_name(uint32_t index)
     return kernel ? kernel->name : NULL;
 }
 
-static const ec_kernel *choose_kernel(const char *name)
+const ec_kernel *ec_kernel_named(const char *name)
 {
     const ec_kernel *kernel = NULL;
     for (uint32_t k = 0; (kernel = supported_kernel(k)) != NULL; k++) {
@@ -124,7 +124,7 @@ static uint8_t *member_at(const ec_batch *batch, uint32_t member)
 
 ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t threads, const char *name)
 {
-    const ec_kernel *kernel = choose_kernel(name);
+    const ec_kernel *kernel = ec_kernel_named(name);
     if (!kernel || ec_spec_check(spec) != 0 || population == 0)
         return NULL;
     ec_batch *batch = calloc(1, sizeof *batch);

@@ -3,6 +3,7 @@
 #define EC_KERNEL_H
 
 #include "ec_policy.h"
+#include "rivals.h"
 
 #define EC_ALIGN 64 /* bytes: the widest vector */
 
@@ -68,7 +69,12 @@ typedef struct {
     /* Weighted sums of the stored bits of one block of 512 synapses that begins `offset` words into
      * every member. */
     void (*weigh)(const ec_weighted_members *members, uint32_t offset, int32_t *sums);
+
+    ec_rival_model rivals[EC_RIVAL_MODELS];
 } ec_kernel;
+
+/* A kernel that this machine can run, NULL if it cannot; without a name the best one. */
+const ec_kernel *ec_kernel_named(const char *name);
 
 #define EC_WEIGH_BLOCK 512 /* synapses; members are read up to this far beyond their last row */
 

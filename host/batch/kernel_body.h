@@ -382,6 +382,8 @@ static uint32_t step(const ec_layout *layout, uint8_t *member, const int16_t *ra
     return step_128(layout, member, raw);
 }
 
+#include "rivals_body.h"
+
 #define WIDEST_(name, bits) name##_##bits
 #define WIDEST(name, bits)  WIDEST_(name, bits)
 
@@ -392,4 +394,5 @@ const ec_kernel KERNEL = {
     .sample = sample,
     .slice = slice,
     .weigh = WIDEST(weigh, WIDEST_ROW),
+    .rivals = RIVALS,
 };

@@ -1,0 +1,44 @@
+"""The paper's baselines that do not spike: GRU and LSTM, `neurons` units each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .real import RealKind
+
+
+class Gated(RealKind):
+    """w = p / sqrt(fan-in), p ~ N(0, 1); biases begin at 0. Inputs and state add up in a gate, so
+    each has a fan-in of its own."""
+
+    gates: int
+
+    def __init__(self, settings, task):
+        super().__init__(settings, task)
+        n, n_obs, n_act = self.spec.n_neurons, self.spec.n_obs, self.spec.n_act
+        columns = self.gates * n
+        n_biases = self.n_parameters - (n_obs + n) * columns - (n + 1) * n_act
+        parts = [
+            (n_obs * columns, n_obs, 1),
+            (n * columns, n, 1),
+            (n_biases, n, 0),
+            (n * n_act, n, 1),
+            (n_act, n, 0),
+        ]
+        sizes = [size for size, _, _ in parts]
+        self._scale = np.repeat([fan_in**-0.5 for _, fan_in, _ in parts], sizes).astype(np.float32)
+        self._begin = np.repeat([begin for _, _, begin in parts], sizes).astype(np.float32)
+
+    def start(self, random):
+        return self._begin * random.standard_normal(self.n_parameters, np.float32)
+
+    def weights_of(self, parameters):
+        return parameters * self._scale
+
+
+class Gru(Gated):
+    model, gates = "gru", 3
+
+
+class Lstm(Gated):
+    model, gates = "lstm", 4
