@@ -238,15 +238,19 @@ def test_a_folder_that_is_not_ours_is_left_alone(place, policy, verb):
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_folder_that_holds_a_run_is_not_begun_anew(place):
     run = ["--population", 8, "--neurons", 32, "--generations", 1, "--evaluation-episodes", 1]
     results_of("train", "CartPole-v1", *run, "--out", "run")
-    before = {path: path.read_bytes() for path in (place / "run").iterdir()}
+    before = contents(place / "run")
     assert_misuse(
         ecedge("train", "CartPole-v1", *run, "--out", "run"),
         "run already holds a run. Go on with it: ecedge train --resume run, or choose another",
     )
-    assert {path: path.read_bytes() for path in (place / "run").iterdir()} == before
+    assert contents(place / "run") == before
 
 
 @pytest.mark.parametrize("verb", ["run", "export", "build"])

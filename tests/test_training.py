@@ -80,6 +80,9 @@ def result(folder: Path) -> dict:
     }
 
 
+RUN_FILES = ["checkpoint.npz", "curve.png", "events", "lineage.bin", "log.jsonl", "policy.onnx"]
+
+
 def shown(folder: Path) -> list[str]:
     """The files of a run that a user sees."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -276,7 +279,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, whole):
     assert code == 0, err
     assert result(tmp_path) == whole
     assert json.loads(out)["hash"] == load_policy(tmp_path / "policy.onnx")[0].hash
-    assert shown(tmp_path) == ["checkpoint.npz", "curve.png", "log.jsonl", "policy.onnx"]
+    assert shown(tmp_path) == RUN_FILES
 
 
 def test_a_killed_run_resumes_from_every_generation(tmp_path, whole):
@@ -374,7 +377,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(small_disk, unevaluated):
         f"What was there before is untouched; free some space in {folder} and try again."
     ]
     assert (folder / "checkpoint.npz").read_bytes() == before
-    assert shown(folder) == ["checkpoint.npz", "log.jsonl"]
+    assert shown(folder) == ["checkpoint.npz", "events", "lineage.bin", "log.jsonl"]
     (small_disk / "filler").unlink()
     resume(folder)
     assert result(folder) == unevaluated

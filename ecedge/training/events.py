@@ -15,6 +15,8 @@ TAGS = {
     "best": "return/best",
     "worst": "return/worst",
     "evaluation": "return/evaluation",
+    "varied": "return/varied",
+    "horizon": "search/horizon",
     "certainty": "search/certainty",
     "activity": "network/activity",
 }

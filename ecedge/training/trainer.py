@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,17 +15,23 @@ from ..errors import StorageError, UsageError
 from ..model import Policy
 from ..policy_file import PolicyInfo
 from ..storage import lock_file, reason
-from ..tasks import find_task
+from ..tasks import Task, find_task
 from .checkpoint import load_checkpoint, save_checkpoint
+from .events import Events
+from .horizon import Horizon
 from .learner import Learner
+from .lineage import Lesson, Lineage
 from .log import Log
 from .rollout import Population, evaluate
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from .cluster import Cluster, ClusterPopulation
+
 CHECKPOINT, LOG, POLICY, CURVE = "checkpoint.npz", "log.jsonl", "policy.onnx", "curve.png"
 
-LOCK = ".lock"
-FILES = CHECKPOINT, LOG, POLICY, CURVE, LOCK
+LINEAGE, EVENTS, LOCK = "lineage.bin", "events", ".lock"
+FILES = CHECKPOINT, LOG, POLICY, CURVE, LINEAGE, LOCK
 
 EPISODES, EVALUATION, FRESH = range(3)  # streams of seeds, so that none is used twice
 
@@ -31,8 +39,10 @@ EPISODES, EVALUATION, FRESH = range(3)  # streams of seeds, so that none is used
 @dataclass(frozen=True)
 class Generation:
     """What one generation showed. Returns are sums of rewards; `evaluation` is the mean return of
-    the deterministic policy, None in a generation without one; `activity` is spikes a neuron and
-    substep. `steps` and `seconds` count from the run's beginning."""
+    the deterministic policy on the stock task, `varied` on one that varies as the task file says,
+    None in a generation without one; `activity` is spikes a neuron and
+    substep, `horizon` the most steps of an episode. `steps` and `seconds` count from the run's
+    beginning."""
 
     generation: int
     steps: int
@@ -41,7 +51,9 @@ class Generation:
     worst: float
     certainty: float
     activity: float
+    horizon: int
     evaluation: float | None
+    varied: float | None
     seconds: float
 
 
@@ -61,7 +73,8 @@ class Trainer:
     for generation in Trainer(settings, folder): ...
 
     After each generation all is on the disk. The best policy by evaluation is kept; a tie goes to
-    the later one. `state` is a checkpoint's; see `resume`. Raises UsageError if the folder holds a
+    the later one. `state` is a checkpoint's; see `resume`. The episodes of training are run on
+    `cluster`, to the same bits, or here. Raises UsageError if the folder holds a
     run already, or while another process trains in it.
     """
 
@@ -71,6 +84,7 @@ class Trainer:
         folder: Path,
         threads: int | None = None,
         state: dict | None = None,
+        cluster: Cluster | None = None,
     ):
         folder = Path(folder)
         if state is None and (folder / CHECKPOINT).exists():
@@ -80,19 +94,21 @@ class Trainer:
             )
         self.settings = settings
         self.folder = folder
-        self.task = find_task(settings.task)
-        if self.task.max_episode_steps is None:
+        declared = find_task(settings.task)
+        if declared.max_episode_steps is None:
             if settings.horizon is None:
                 raise UsageError(
-                    f"{self.task.id} has no step limit, so its episodes might never end.",
+                    f"{declared.id} has no step limit, so its episodes might never end.",
                     "Give one: --horizon STEPS",
                 )
-            self.task = replace(self.task, max_episode_steps=settings.horizon)
+            declared = replace(declared, max_episode_steps=settings.horizon)
+        self._declared = declared  # what training runs on; judged is on the stock task
+        self.task = declared.nominal()
         self._threads = threads
-        training_task = self.task
-        if settings.horizon is not None:
-            training_task = replace(self.task, max_episode_steps=settings.horizon)
-        self._training_task = training_task
+        self._cluster = cluster
+        most = self.task.max_episode_steps
+        last = most if settings.horizon is None else min(settings.horizon, most)
+        self._horizon = Horizon(settings.first_horizon, last)
         self._learner = Learner(settings, self.task, threads)
         self._kind = self._learner.kind
         self._steps = 0
@@ -107,11 +123,15 @@ class Trainer:
                 "Choose another one.",
             ) from error
         self._log = Log(folder / LOG)
+        self._events = Events(folder / EVENTS, folder / LOG)
+        self._lineage = Lineage(folder / LINEAGE, settings.population, self.task.n_obs)
         if state is not None:
             self._restore(state)
 
     @classmethod
-    def resume(cls, folder: Path, threads: int | None = None, **changes) -> Trainer:
+    def resume(
+        cls, folder: Path, threads: int | None = None, cluster: Cluster | None = None, **changes
+    ) -> Trainer:
         """Goes on where the folder's checkpoint ends. `changes` replace settings that do not alter
         what was learned, such as `generations` and `target`."""
         settings, state = load_checkpoint(Path(folder) / CHECKPOINT)
@@ -122,7 +142,7 @@ class Trainer:
                 f"{folder} has done {done} generations; {settings.generations} are fewer.",
                 "Give more, or none.",
             )
-        return cls(settings, folder, threads, state)
+        return cls(settings, folder, threads, state, cluster)
 
     @property
     def generation(self) -> int:
@@ -154,7 +174,8 @@ class Trainer:
         return self._learner.policy()
 
     def fresh_returns(self, episodes: int) -> np.ndarray:
-        """Returns (episodes,) of the best policy, on seeds that nothing in the run saw before."""
+        """Returns (episodes,) of the best policy on the stock task, on seeds that nothing in the
+        run saw before."""
         policy = self._best.policy if self._best else self.policy()
         return self._returns(policy, self._seeds(FRESH, 0, episodes))
 
@@ -166,16 +187,24 @@ class Trainer:
         for leftover in self.folder.glob(".*.part"):  # of a process killed while it wrote
             leftover.unlink(missing_ok=True)
         self._log.rewind(self.generation)
+        self._events.rewind(self.generation)
+        self._lineage.rewind(self.generation)
         if self._best is not None:
             self._save_policy()
         if self.generation == 0:
             self._save()  # from here on the run can be resumed
-        with Population(self._training_task, self._learner.networks, self._threads) as population:
+        with closing(self._events), self._population() as population:
             while not self._is_done() and not self._target_reached():
                 yield self._run_generation(population)
         if self._best is None:  # the run was cut shorter than its first evaluation
             self._evaluate(self.policy())
             self._save()
+
+    def _population(self) -> Population | ClusterPopulation:
+        learner = self._learner
+        if self._cluster is None:
+            return Population(self._declared, learner.networks, self._threads)
+        return self._cluster.population(self._declared, self.settings, learner, self._lineage)
 
     def _is_done(self) -> bool:
         settings = self.settings
@@ -189,16 +218,19 @@ class Trainer:
     def _run_generation(self, population: Population) -> Generation:
         begun = time.perf_counter()
         number = self.generation
-        networks = self._learner.networks
-        spikes, substeps = networks.counts
+        spikes, substeps = population.counts
         moments = self._learner.begin()
-        rollout = population.roll_out(self._seeds(EPISODES, number, 1)[0], moments)
-        self._learner.finish(rollout.returns, moments)
+        horizon = self._horizon.steps
+        rollout = population.roll_out(self._seeds(EPISODES, number, 1)[0], moments, horizon)
+        fitness = rollout.returns + self._declared.step_reward * rollout.lengths
+        self._learner.finish(fitness, moments)
+        self._lineage.append(Lesson.of(fitness, moments))
+        self._horizon.grow(rollout.lengths)
         self._steps += rollout.steps
-        spikes, substeps = np.subtract(networks.counts, (spikes, substeps))
-        evaluation = None
+        spikes, substeps = np.subtract(population.counts, (spikes, substeps))
+        evaluation = varied = None
         if self.generation % self.settings.evaluate_every == 0 or self._is_done():
-            evaluation = self._evaluate(self.policy())
+            evaluation, varied = self._evaluate(self.policy())
         self._seconds += time.perf_counter() - begun
         generation = Generation(
             generation=number,
@@ -208,26 +240,32 @@ class Trainer:
             worst=float(rollout.returns.min()),
             certainty=self._learner.search.certainty,
             activity=float(spikes / max(1, substeps)),
+            horizon=horizon,
             evaluation=evaluation,
+            varied=varied,
             seconds=self._seconds,
         )
         self._log.append(asdict(generation))
+        self._events.append(asdict(generation))
         self._save()
         return generation
 
-    def _evaluate(self, policy: Policy) -> float:
-        """The policy's mean return; it is kept if none was better."""
+    def _evaluate(self, policy: Policy) -> tuple[float, float | None]:
+        """The policy's mean return on the stock task, and on one that varies as declared. It is
+        kept if none was better on the stock task."""
         # The same episodes every time, so that evaluations compare.
         seeds = self._seeds(EVALUATION, 0, self.settings.evaluation_episodes)
         mean = float(self._returns(policy, seeds).mean())
         if self._best is None or mean >= self._best.evaluation:
             self._best = Best(mean, self._kind.prove(policy), self.generation, self._steps)
             self._save_policy()
-        return mean
+        if not self._declared.variation:
+            return mean, None
+        return mean, float(self._returns(policy, seeds, self._declared.varied()).mean())
 
-    def _returns(self, policy: Policy, seeds: list[int]) -> np.ndarray:
+    def _returns(self, policy: Policy, seeds: list[int], task: Task | None = None) -> np.ndarray:
         networks = self._kind.controllers(policy, len(seeds), self._threads)
-        return evaluate(networks, self.task, seeds, self._threads)
+        return evaluate(networks, task or self.task, seeds, self._threads)
 
     def _seeds(self, stream: int, number: int, count: int) -> list[int]:
         words = np.random.SeedSequence((self.settings.seed, stream, number)).generate_state(count)
@@ -248,6 +286,7 @@ class Trainer:
         state = {
             **self._learner.state(),
             "steps": np.array(self._steps),
+            "horizon": np.array(self._horizon.steps),
             "seconds": np.array(self._seconds),
         }
         if self._best is not None:
@@ -261,6 +300,7 @@ class Trainer:
     def _restore(self, state) -> None:
         self._learner.restore(state)
         self._steps = int(state["steps"])
+        self._horizon.steps = int(state["horizon"])
         self._seconds = float(state["seconds"])
         if "best_image" in state:
             policy = self._kind.read(state["best_image"].tobytes())
