@@ -36,7 +36,7 @@ from ecedge.version import VERSION
 
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0  # seconds for anything that a process does here
-VERBS = ["train", "export", "build", "run", "watch", "plot", "boards", "doctor", "demo"]
+VERBS = ["train", "export", "build", "run", "watch", "plot", "compare", "boards", "doctor", "demo"]
 
 needs_qemu = pytest.mark.skipif(
     not shutil.which("qemu-system-arm"), reason="apt-get install qemu-system-arm"

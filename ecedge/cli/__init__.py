@@ -15,7 +15,7 @@ import typer
 
 from ..errors import EcedgeError
 from ..version import VERSION
-from . import boards, build, demo, doctor, export, plot, run, train, watch
+from . import boards, build, compare, demo, doctor, export, plot, run, train, watch
 from .options import INTERRUPTED
 
 VERBS = {
@@ -25,6 +25,7 @@ VERBS = {
     "run": run.run,
     "watch": watch.watch,
     "plot": plot.plot,
+    "compare": compare.compare,
     "boards": boards.boards,
     "doctor": doctor.doctor,
     "demo": demo.demo,

@@ -27,7 +27,7 @@ PICTURES = (".png", ".svg", ".pdf")
 AXES = {"steps": "environment steps", "seconds": "seconds", "generations": "generations"}
 NEEDED = {"generation", "steps", "seconds", "mean", "best", "worst", "evaluation"}
 #: settings that tell how long a run went, not what it learned
-LENGTH = {"generations", "target"}
+LENGTH = {"generations", "target", "steps"}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .cost import Cost
 from .real import RealKind
 
 
@@ -34,6 +35,13 @@ class Gated(RealKind):
 
     def weights_of(self, parameters):
         return parameters * self._scale
+
+    def cost(self, activity):
+        """A product and an addition for every weight that is no bias, three products a unit."""
+        spec = self.spec
+        n = spec.n_neurons
+        products = self.gates * n * (spec.n_obs + n) + n * spec.n_act
+        return Cost(4 * self.n_parameters, products, spec.n_obs + products + 3 * n)
 
 
 class Gru(Gated):

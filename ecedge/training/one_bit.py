@@ -12,6 +12,7 @@ from ..model import ObservationMap, Policy, decode_action
 from ..policy_file import PolicyInfo, save_policy
 from ..reference import with_golden_trace
 from ..tasks import Task
+from .cost import Cost
 from .normaliser import Normaliser, input_scale
 from .settings import Settings
 
@@ -63,6 +64,13 @@ class OneBit:
     def read(self, image: bytes) -> Policy:
         """The policy that has this `image`."""
         return Policy.from_image(image)
+
+    def cost(self, activity: float) -> Cost:
+        """The observation map multiplies; all else is additions of bits and shifts."""
+        spec = self.spec
+        spikes = activity * spec.n_neurons * spec.substeps
+        additions = 2 * spec.n_obs * spec.n_neurons + spikes * (spec.n_neurons + spec.n_act)
+        return Cost(4 * spec.n_words, round(additions), spec.n_obs)
 
 
 class OneBitNetworks(Batch):

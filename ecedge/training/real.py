@@ -21,6 +21,7 @@ from ..model import CONTINUOUS, NetworkSpec
 from ..policy_file import PolicyInfo
 from ..storage import reason, write_atomically
 from ..tasks import Task
+from .cost import Cost
 from .normaliser import CLIP, Normaliser
 from .settings import Settings
 
@@ -176,6 +177,10 @@ class RealKind:
 
     def read(self, image: bytes) -> RealPolicy:
         return _unpack(image)[0]
+
+    def cost(self, activity: float) -> Cost:
+        """`activity`: spikes a neuron and substep, of what spikes."""
+        raise NotImplementedError
 
 
 class RealNetworks(Rivals):

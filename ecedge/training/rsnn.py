@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..model import EXCITATORY_INHIBITORY, OUTPUT_ONE, V_TH
+from .cost import Cost
 from .real import RealKind
 
 
@@ -41,3 +42,12 @@ class RealSpiking(RealKind):
             outputs[:, spec.n_exc :] *= -1
         outputs /= OUTPUT_ONE
         return weights.ravel()
+
+    def cost(self, activity):
+        """Inputs and decays multiply; spikes add weights up."""
+        spec = self.spec
+        inputs = spec.n_obs * spec.n_neurons
+        spikes = activity * spec.n_neurons * spec.substeps
+        decays = (2 * spec.n_neurons + spec.n_act) * spec.substeps
+        additions = inputs + spikes * (spec.n_neurons + spec.n_act)
+        return Cost(4 * self.n_parameters, round(additions), spec.n_obs + inputs + decays)
