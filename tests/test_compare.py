@@ -3,7 +3,11 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +150,24 @@ def test_costs_are_what_the_formulas_say():
     assert cost["gru"].weight_bytes == 4 * (3 * 64 * (4 + 64 + 1) + 64 + 65 * 2)
     assert cost["gru"].additions == 3 * 64 * (4 + 64) + 64 * 2
     assert cost["lstm"].multiplies == 4 + 4 * 64 * (4 + 64) + 64 * 2 + 3 * 64
+
+
+def test_formats_are_compared_on_the_same_first_generation(tmp_path):
+    """Before anything is learned, wider state sees the same members: most fare alike."""
+    root = Path(__file__).parent.parent
+    words = "--tasks CartPole-v1 --seeds 1 --steps 600 --population 16 --neurons 32 --episodes 2"
+    done = subprocess.run(
+        [sys.executable, root / "bench/formats.py", *words.split(), "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    assert done.returncode == 0, done.stderr
+    runs = [json.loads(line) for line in (tmp_path / "formats.jsonl").read_text().splitlines()]
+    assert [run["format"] for run in runs] == ["int8", "int16", "float64"]
+    assert all(run["steps"] >= 600 for run in runs)
+    first = [read_log(Path(run["folder"]) / "log.jsonl")[0] for run in runs]
+    means = [entry["mean"] for entry in first]
+    assert max(means) - min(means) < 0.5 * min(means)
+    assert "| CartPole-v1 | float64 |" in done.stdout

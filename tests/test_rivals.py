@@ -7,11 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecedge import reference
 from ecedge.cli import main
-from ecedge.engine import Rivals, combine, kernels
+from ecedge.engine import Rivals, combine, kernels, signed_weights
 from ecedge.errors import PolicyError, StorageError, ToolError, TrainingError, UsageError
 from ecedge.evolution import Strategies
-from ecedge.model import DISCRETE, EXCITATORY_INHIBITORY, SIGNED, NetworkSpec
+from ecedge.model import (
+    DISCRETE,
+    EXCITATORY_INHIBITORY,
+    SIGNED,
+    NetworkSpec,
+    ObservationMap,
+    Policy,
+)
 from ecedge.policy_file import load_policy
 from ecedge.tasks import find_task
 from ecedge.training.checkpoint import load_checkpoint
@@ -208,6 +216,32 @@ def test_int16_saturates_as_its_definition():
     assert max(np.abs(c).max() for c, _, _ in expected) == 32768
     got = list(stepped("int16", spec, weights, inputs))
     np.testing.assert_array_equal(np.hstack(expected[-1]), np.hstack(got[-1]))
+
+
+@pytest.mark.parametrize("form", [EXCITATORY_INHIBITORY, SIGNED])
+def test_int16_is_the_one_bit_network_where_eight_bits_do_not_saturate(form):
+    shifts = {"current_shift": 1, "membrane_shift": 1, "recurrent_gain": -2}
+    spec = NetworkSpec(3, 2, 64, form=form, substeps=8, **shifts)
+    random = np.random.default_rng(form)
+    rows = random.integers(0, 1 << 32, (spec.n_words,), dtype=np.uint32)
+    rows &= random.integers(0, 1 << 32, (spec.n_words,), dtype=np.uint32)
+    rows &= random.integers(0, 1 << 32, (spec.n_words,), dtype=np.uint32)  # few synapses
+    if form == SIGNED:
+        rows[2 * spec.n_obs * 2 :] ^= np.uint32(0xF0F0CCAA)  # about as many of +1 as of -1
+    nothing = np.zeros(spec.n_obs, int)
+    policy = Policy(spec, ObservationMap(nothing, nothing + 1, nothing, nothing), rows)
+    inputs = random.integers(-6, 7, (20, spec.n_obs)).astype(np.float64)
+    inputs[:, 0] += 28
+    got = stepped("int16", spec, signed_weights(spec, rows), inputs, fraction=0)
+    state, largest, spikes = reference.reset(spec), 0, 0
+    for row, (c, v, output) in zip(inputs, got, strict=True):
+        for state in list(reference.substeps(policy, state, row.astype(np.int16))):  # noqa: B020
+            largest = max(largest, np.abs(state.current).max(), np.abs(state.membrane).max())
+            spikes += state.spikes.sum()
+        np.testing.assert_array_equal(c, state.current)
+        np.testing.assert_array_equal(v, state.membrane)
+        np.testing.assert_array_equal(output, state.output)
+    assert largest < 127 and spikes, "the case says nothing"
 
 
 @every_spec

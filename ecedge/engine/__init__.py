@@ -5,7 +5,7 @@ The only importer of the C library. Arrays go in and come out as NumPy; no C obj
 
 from .batch import Batch, kernels
 from .core import CoreNetwork, sample_synapses, threefry2x32, update_rho
-from .rivals import Rivals, combine, n_weights
+from .rivals import Rivals, combine, n_weights, signed_weights
 
 __all__ = [
     "Batch",
@@ -15,6 +15,7 @@ __all__ = [
     "kernels",
     "n_weights",
     "sample_synapses",
+    "signed_weights",
     "threefry2x32",
     "update_rho",
 ]

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 from ..errors import ToolError
-from ..model import NetworkSpec
+from ..model import EXCITATORY_INHIBITORY, NetworkSpec
 from ._library import c_spec, check, contiguous, ffi, lib, pointer, word
 
 #: model: (its number in C, the dtype of its weights)
@@ -105,6 +105,23 @@ class Rivals:
 def n_weights(model: str, spec: NetworkSpec) -> int:
     number, dtype = MODELS[model]
     return lib.ec_rivals_weight_bytes(c_spec(spec), number) // np.dtype(dtype).itemsize
+
+
+def signed_weights(spec: NetworkSpec, synapses) -> np.ndarray:
+    """One-bit synapses (n_words,) uint32 as what they add: (n_weights,) int8 of -1, 0, 1, for
+    float64 and int16."""
+    words = contiguous(np.ravel(synapses), "<u4", (spec.n_words,))
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+    bits = bits.reshape(spec.n_rows, spec.n_neurons).view(np.int8)
+    inputs = bits[: spec.n_obs] - bits[spec.n_obs : 2 * spec.n_obs]
+    rest = bits[2 * spec.n_obs :]
+    if spec.form == EXCITATORY_INHIBITORY:
+        rest = rest.copy()
+        rest[spec.n_exc : spec.n_neurons] *= -1  # presynaptic neurons are rows of W_rec,
+        rest[spec.n_neurons :, spec.n_exc :] *= -1  # and columns of W_out
+    else:
+        rest = 2 * rest - 1
+    return np.concatenate([inputs, rest], dtype=np.int8).ravel()
 
 
 def combine(noise: np.ndarray, factors) -> np.ndarray:
