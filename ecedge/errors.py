@@ -9,6 +9,7 @@ EcedgeError            one sentence, then what to try
 └── WorldError         the world did not play along                (exit code 1)
     ├── StorageError     a file could not be written or read         (exit code 2)
     ├── TrainingError    a task gave something that cannot be learned from
+    ├── ClusterError     no worker is left to run episodes
     ├── BuildError       the compiler said no
     └── LinkError        nothing usable at the other end of the line
         ├── NoDevice       no port, nobody listening, or no answer   (exit code 2)
@@ -62,6 +63,10 @@ class StorageError(WorldError):
 
 
 class TrainingError(WorldError):
+    pass
+
+
+class ClusterError(WorldError):
     pass
 
 
