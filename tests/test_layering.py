@@ -181,6 +181,7 @@ IMPORTS = {
     "policy_file": {"ecedge", "errors", "model", "reference", "storage", "version", "export"},
     "training": {
         "errors", "model", "storage", "reference", "engine", "tasks", "evolution", "policy_file",
+        "version",
     },
     "boards": {"errors", "model", "storage", "export"},
     "link": {"errors", "model"},
@@ -210,6 +211,7 @@ PACKAGES = {
     "matplotlib": {"training.curve", "report"},
     "onnx": {"export.onnx", "policy_file"},
     "onnxruntime": {"policy_file"},
+    "ray": {"training.cluster"},
     "rich": {"cli"},
     "serial": {"link.transport"},
     "tensorboardX": {"training.events"},
@@ -294,7 +296,7 @@ def test_imports_of_the_table_make_no_circle():
 
 HEAVY = {
     "PIL", "gymnasium", "imageio_ffmpeg", "jinja2", "matplotlib", "mujoco", "onnx", "onnxruntime",
-    "serial", "tensorboardX",
+    "ray", "serial", "tensorboardX",
 }  # fmt: skip
 
 

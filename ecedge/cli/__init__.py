@@ -30,6 +30,8 @@ VERBS = {
     "doctor": doctor.doctor,
     "demo": demo.demo,
 }
+#: verbs that read their words in a way of their own
+COMMANDS = {"train": train.Train}
 
 app = typer.Typer(
     name="ecedge",
@@ -59,7 +61,7 @@ def interruptible(verb):
 
 
 for name, verb in VERBS.items():
-    app.command(name)(interruptible(verb))
+    app.command(name, cls=COMMANDS.get(name))(interruptible(verb))
 
 
 def show_version(wanted: bool) -> None:

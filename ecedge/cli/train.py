@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.core import TyperCommand
 
 from ..errors import StorageError, UsageError
 from ..training.settings import Settings
@@ -24,7 +26,7 @@ def option(help: str, *names: str, **more):
 
 
 #: what may be said of a run that is resumed
-WITH_RESUME = {"resume", "generations", "target", "steps", "threads", "as_json"}
+WITH_RESUME = {"resume", "generations", "target", "steps", "threads", "cluster", "as_json"}
 
 
 def train(
@@ -104,6 +106,14 @@ def train(
     threads: Annotated[
         int | None, option("Threads; results do not depend on it. Default: all cores.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        option(
+            "Run episodes on the workers of a Ray cluster, to the same bits: the one this machine "
+            "belongs to, or HOST:PORT of its head. See docs/CLUSTER.md.",
+            metavar="[ADDRESS]",
+        ),
+    ] = None,
     as_json: Annotated[bool, option("Print the result as JSON.", "--json")] = False,
 ) -> None:
     """Evolve a one-bit spiking policy on a task.
@@ -116,6 +126,7 @@ def train(
     from ..training.trainer import Trainer
 
     given = {name: value for name, value in locals().items() if name in SETTINGS}
+    on = find_cluster(cluster)
     if resume is not None:
         if task is not None:
             raise UsageError("Give a task or --resume, not both.")
@@ -127,10 +138,10 @@ def train(
         if given_up:
             raise UsageError(
                 f"A run that is resumed keeps its settings: {', '.join(given_up)} cannot be given.",
-                "Only --generations, --target, --steps, --threads and --json can.",
+                "Only --generations, --target, --steps, --threads, --cluster and --json can.",
             )
         changes = {k: given[k] for k in ("generations", "target", "steps") if given[k] is not None}
-        trainer = Trainer.resume(resume, threads, **changes)
+        trainer = Trainer.resume(resume, threads, on, **changes)
         print(f"Going on after generation {trainer.generation}.", file=sys.stderr)
     else:
         if task is None:
@@ -139,7 +150,7 @@ def train(
             del given["generations"]
         settings = Settings(**given)
         folder = out or Path("runs") / f"{task.replace('/', '-').replace(':', '-')}-seed{seed}"
-        trainer = Trainer(settings, folder, threads)
+        trainer = Trainer(settings, folder, threads, cluster=on)
     try:
         show_progress(trainer)
         report(trainer, as_json)
@@ -150,6 +161,28 @@ def train(
             file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None
+
+
+def find_cluster(address: str | None):
+    """The Cluster of an address, or None without one."""
+    if address is None:
+        return None
+    from ..training.cluster import Cluster
+
+    cluster = Cluster(address)
+    cluster.connect()  # before a folder is made
+    return cluster
+
+
+class Train(TyperCommand):
+    """Lets `--cluster` stand alone: what follows is its value only if it looks like an address."""
+
+    def parse_args(self, ctx, args):
+        words = []
+        for word, following in zip(args, [*args[1:], ""], strict=False):
+            alone = word == "--cluster" and not re.fullmatch(r"\S+:\d+|auto", following)
+            words += [word, "auto"] if alone else [word]
+        return super().parse_args(ctx, words)
 
 
 def show_progress(trainer) -> None:
