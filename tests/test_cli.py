@@ -238,6 +238,17 @@ def test_a_folder_that_is_not_ours_is_left_alone(place, policy, verb):
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_does_not_need_its_task_file_again(place):
+    declared = place / "swing.toml"
+    declared.write_text('id = "Pendulum-v1"\n[vary]\naction_delay = { steps = [0, 2] }\n')
+    small = ["--population", 8, "--neurons", 32, "--generations", 1, "--evaluation-episodes", 1]
+    results_of("train", "swing.toml", *small)
+    declared.unlink()
+    results_of("train", "--resume", "runs/swing-seed0", "--generations", 2)
+    log = (place / "runs/swing-seed0/log.jsonl").read_text().splitlines()
+    assert [json.loads(entry)["varied"] is None for entry in log] == [False, False]
+
+
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from ecedge.hil import Twin
 from ecedge.model import decode_action
 from ecedge.policy_file import load_policy
 from ecedge.training.checkpoint import load_checkpoint
+from ecedge.training.horizon import Horizon
 from ecedge.training.log import read_log
 from ecedge.training.normaliser import CLIP, Moments, Normaliser, input_scale
 from ecedge.training.settings import Settings
@@ -144,6 +146,33 @@ def wait_for_generation(process: subprocess.Popen, folder: Path, generation: int
 
 def saved_generations(folder: Path) -> int:
     return int(load_checkpoint(folder / "checkpoint.npz")[1]["generation"])
+
+
+# --- episodes that grow ---------------------------------------------------------------------
+
+
+def test_episodes_grow_while_most_members_live_to_their_end():
+    horizon = Horizon(100, 1000)
+    horizon.grow(np.array([100, 99, 99]))
+    assert horizon.steps == 100
+    horizon.grow(np.array([100, 100, 1]))
+    assert horizon.steps == 103
+    for _ in range(200):
+        horizon.grow(np.full(3, horizon.steps))
+    assert horizon.steps == 1000
+
+
+@pytest.mark.parametrize("first, last, begin", [(None, 500, 500), (100, 60, 60), (1, 2, 1)])
+def test_the_first_episodes_are_no_longer_than_the_last(first, last, begin):
+    assert Horizon(first, last).steps == begin
+
+
+def test_no_episode_of_training_is_longer_than_its_horizon(tmp_path):
+    settings = replace(SMALL, task="Pendulum-v1", first_horizon=5, generations=4)
+    train(settings, tmp_path)
+    log = read_log(tmp_path / "log.jsonl")
+    assert [entry["horizon"] for entry in log] == [5, 6, 7, 8]
+    assert [entry["steps"] for entry in log] == [32 * steps for steps in (5, 11, 18, 26)]
 
 
 # --- learning -------------------------------------------------------------------------------

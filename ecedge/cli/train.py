@@ -33,7 +33,7 @@ def train(
     ctx: typer.Context,
     task: Annotated[
         str | None,
-        typer.Argument(help="A gymnasium id, such as CartPole-v1, or `module:EnvId` of your own."),
+        typer.Argument(help="A gymnasium id, `module:EnvId` of your own, or a task file (.toml)."),
     ] = None,
     out: Annotated[
         Path | None, option("Folder of the run. Default: runs/TASK-seedN.", "--out", "-o")
@@ -123,6 +123,7 @@ def train(
 
     Example: `ecedge train CartPole-v1 --target 500`
     """
+    from ..tasks import find_task
     from ..training.trainer import Trainer
 
     given = {name: value for name, value in locals().items() if name in SETTINGS}
@@ -148,8 +149,10 @@ def train(
             raise UsageError("Name a task, for example: ecedge train CartPole-v1")
         if given["generations"] is None:
             del given["generations"]
-        settings = Settings(**given)
-        folder = out or Path("runs") / f"{task.replace('/', '-').replace(':', '-')}-seed{seed}"
+        # The declaration itself is kept, so that the run never needs the file again.
+        settings = Settings(**{**given, "task": find_task(task).declaration or task})
+        name = Path(task).stem if task.endswith(".toml") else task
+        folder = out or Path("runs") / f"{name.replace('/', '-').replace(':', '-')}-seed{seed}"
         trainer = Trainer(settings, folder, threads, cluster=on)
     try:
         show_progress(trainer)
@@ -219,9 +222,10 @@ def show_progress(trainer) -> None:
 
 
 def describe(generation) -> str:
+    varied = "" if generation.varied is None else f"varied {generation.varied:8.1f}  "
     return (
         f"generation {generation.generation + 1:4d}  mean {generation.mean:8.1f}  "
-        f"best {generation.best:8.1f}  evaluation {generation.evaluation:8.1f}  "
+        f"best {generation.best:8.1f}  evaluation {generation.evaluation:8.1f}  {varied}"
         f"spikes {generation.activity:5.1%}  {generation.steps:,} steps  "
         f"{generation.seconds:.1f} s"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-GROWTH = 1.05  # a generation
+GROWTH = 1.02  # a generation
 
 
 class Horizon:
