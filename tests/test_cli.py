@@ -180,7 +180,7 @@ def test_a_command_line_that_does_not_parse_names_the_help(place, words):
         (["train", "CartPole-v1", "--seed", "-1"], "A seed is a number from 0"),
         (["train", "CartPole-v1", "--generations", "0"], "generations is 0"),
         (["train", "CartPole-v1", "--learning-rate", "2"], "learning rate is 2"),
-        (["train", "CartPole-v1", "--step", "jump"], "plain, momentum, adam"),
+        (["train", "CartPole-v1", "--step", "jump"], "plain, momentum, adam, scaled, sign"),
         (["train", "CartPole-v1", "--rho-bits", "4"], "16 or 8 bits"),
         (["train", "CartPole-v1", "--form", "odd"], "ei, signed"),
         (["train", "CartPole-v1", "--out", "/dev/null/run"], "Cannot make the folder"),

@@ -15,7 +15,7 @@ from ecedge.model import NetworkSpec
 
 SPEC = NetworkSpec(n_obs=2, n_act=1, n_neurons=32)
 POPULATION = 12
-KINDS = [(16, "plain"), (8, "plain"), (16, "momentum"), (16, "adam")]
+KINDS = [(8, "plain"), *((16, step) for step in STEPS)]
 
 every_kind = pytest.mark.parametrize("rho_bits, step", KINDS)
 every_step = pytest.mark.parametrize("step", STEPS)
@@ -254,6 +254,48 @@ def test_a_fitness_that_is_no_number_leaves_the_search_where_it_was(step):
         evolution.tell(members, [math.nan] + [0.0] * (POPULATION - 1))
     assert evolution.generation == 2
     assert run(evolution, members, 3) == run(untouched, networks(), 3)
+
+
+@pytest.mark.parametrize(
+    "generation, rate", [(0, 0.2), (10, 0.1), (15, 0.1 / 2**0.5), (999, 0.2 / 256)]
+)
+def test_the_learning_rate_halves_in_its_half_life(generation, rate):
+    evolution = search(half_life=10)
+    evolution.generation = generation
+    assert evolution.rate == pytest.approx(rate)
+    assert search().rate == 0.2
+
+
+def test_a_rate_that_halves_moves_less_and_less():
+    members = Plain(POPULATION)
+    constant, halving = search(), search(half_life=1)
+    for evolution in (constant, halving):
+        moves = []
+        for _ in range(3):
+            before = evolution.rho.astype(int)
+            evolution.ask(members)
+            evolution.tell(members, np.arange(POPULATION))
+            moves.append(np.abs(evolution.rho - before).mean())
+        if evolution is halving:
+            assert moves[1] < 0.75 * moves[0] and moves[2] < 0.75 * moves[1]
+        else:
+            assert moves[2] > 0.75 * moves[0]
+
+
+def test_a_scaled_step_is_the_plain_one_at_a_half_and_small_at_the_edge():
+    plain, scaled = STEPS["plain"](POPULATION), STEPS["scaled"](POPULATION)
+    gradient = np.array([40, -40], np.int32)
+    middle, edge = np.full(2, 32768, np.uint16), np.full(2, 6554, np.uint16)  # 0.5 and 0.1
+    moved = [step.update(middle, gradient, 0.1, 0, 0).astype(int) for step in (plain, scaled)]
+    assert np.abs(moved[0] - moved[1]).max() <= 1
+    by = [step.update(edge, gradient, 0.01, 0, 0)[0] - 6554.0 for step in (plain, scaled)]
+    assert by[1] == pytest.approx(0.36 * by[0], abs=1)
+
+
+def test_a_sign_step_moves_every_synapse_by_the_rate():
+    rho = np.full(3, 32768, np.uint16)
+    moved = STEPS["sign"](POPULATION).update(rho, np.array([7, 0, -900], np.int32), 0.25, 0, 0)
+    assert moved.tolist() == [49152, 32768, 16384]
 
 
 @pytest.mark.parametrize("count", [0, POPULATION - 1, POPULATION + 1])

@@ -55,8 +55,11 @@ def train(
     learning_rate: Annotated[
         float, option("Deviation of a step of the probabilities.")
     ] = Settings.learning_rate,
+    half_life: Annotated[
+        int | None, option("Generations in which the learning rate halves. Default: never.")
+    ] = None,
     step: Annotated[
-        str, option("How probabilities follow the gradient: plain, momentum, adam.")
+        str, option("How probabilities follow the gradient: plain, momentum, adam, scaled, sign.")
     ] = Settings.step,
     rho_bits: Annotated[int, option("Bits of a probability: 16 or 8.")] = Settings.rho_bits,
     first_horizon: Annotated[

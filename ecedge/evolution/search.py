@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import TrainingError, UsageError
-from ..reference import centered_ranks, deterministic_synapses
+from ..reference import centered_ranks, deterministic_synapses, step_size
 from .steps import STEPS
 
+MOST_HALVINGS = 8  # of the learning rate
 RHO_TYPES = {16: np.uint16, 8: np.uint8}
 
 
@@ -25,7 +26,8 @@ class Evolution:
     """The probabilities of one-bit synapses and the generation they are at.
 
     rho: (n_synapses,) uint16 or uint8, read-only. Everything follows from `seed` and the fitness
-    told: not from threads, kernels or the order in which members were run.
+    told: not from threads, kernels or the order in which members were run. The learning rate
+    halves every `half_life` generations, MOST_HALVINGS times at most; None: never.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Evolution:
         seed: int = 0,
         rho_bits: int = 16,
         step: str = "plain",
+        half_life: int | None = None,
     ):
         if not 2 <= population <= 16000:
             raise UsageError(f"A population has 2 to 16000 members, not {population}.")
@@ -49,11 +52,23 @@ class Evolution:
             raise UsageError(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
         if rho_bits == 8 and step != "plain":
             raise UsageError("8-bit probabilities move by the plain step only.", "Use 16 bits.")
+        if half_life is not None and half_life < 1:
+            raise UsageError(f"The half-life is {half_life} generations; it is at least 1.")
+        step_size(learning_rate, population)  # refuses a rate that devices cannot take
         self.population = population
         self.seed = seed
         self.generation = 0
-        self.step = STEPS[step](population, learning_rate)
+        self.step = STEPS[step](population)
+        self._learning_rate = learning_rate
+        self._half_life = half_life
         self.rho = np.full(n_synapses, 1 << (rho_bits - 1), RHO_TYPES[rho_bits])
+
+    @property
+    def rate(self) -> float:
+        """This generation's learning rate."""
+        if self._half_life is None:
+            return self._learning_rate
+        return self._learning_rate * 0.5 ** min(self.generation / self._half_life, MOST_HALVINGS)
 
     def ask(self, networks: Networks) -> None:
         """Lets every member of `networks` draw its synapses for this generation."""
@@ -67,10 +82,14 @@ class Evolution:
         fitness = np.asarray(fitness)
         if np.isnan(fitness).any():
             raise TrainingError("A member's fitness is not a number.", "Check the task's rewards.")
-        gradient = networks.gradient(centered_ranks(fitness))
-        self.rho = self.step.update(self.rho, gradient, self.seed, self.generation)
+        gradient = networks.gradient(self.weigh(fitness))
+        self.rho = self.step.update(self.rho, gradient, self.rate, self.seed, self.generation)
         self.rho.setflags(write=False)
         self.generation += 1
+
+    def weigh(self, fitness) -> np.ndarray:
+        """What every member counts: (P,) int32 that sum to 0."""
+        return centered_ranks(fitness)
 
     def deterministic(self) -> np.ndarray:
         """The most probable synapses: (n_words,) uint32."""

@@ -37,6 +37,7 @@ class OneBit:
             settings.seed,
             settings.rho_bits,
             settings.step,
+            settings.half_life,
         )
 
     def networks(self, population: int, threads: int | None = None) -> OneBitNetworks:

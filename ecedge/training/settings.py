@@ -18,16 +18,18 @@ FORMS = {"ei": EXCITATORY_INHIBITORY, "signed": SIGNED}
 class Settings:
     """One run. Episodes of training are at most `first_horizon` steps long at first, and `horizon`
     in the end (see `training.horizon`); None is the task's own limit, and a task that has none
-    needs a horizon, which then holds for evaluations too.
-    `target` ends the run when an evaluation's mean return reaches it, `steps` when so many plant
-    steps are done. `kind` is one of `kinds.KINDS`. `es_sigma` and `es_rate` are for the kinds that
-    evolution strategies train: a member's noise and a step, where 1 is a parameter's own size."""
+    needs a horizon, which then holds for evaluations too. The learning rate halves every
+    `half_life` generations. `target` ends the run when an evaluation's mean return reaches it,
+    `steps` when so many plant steps are done. `kind` is one of `kinds.KINDS`. `es_sigma` and
+    `es_rate` are for the kinds that evolution strategies train: a member's noise and a step, where
+    1 is a parameter's own size."""
 
     task: str
     seed: int = 0
     generations: int = 200
     population: int = 256
     learning_rate: float = 0.1
+    half_life: int | None = None
     step: str = "plain"
     rho_bits: int = 16
     first_horizon: int | None = 100

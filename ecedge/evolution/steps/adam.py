@@ -9,19 +9,18 @@ MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    def __init__(self, population: int, learning_rate: float):
-        self.rate = learning_rate
+    def __init__(self, population: int):
         self.mean = self.square = np.zeros(1)
         self.count = 0
 
-    def update(self, rho, gradient, seed, generation):
+    def update(self, rho, gradient, rate, seed, generation):
         gradient = gradient.astype(np.float64)
         self.count += 1
         self.mean = MEAN_DECAY * self.mean + (1 - MEAN_DECAY) * gradient
         self.square = SQUARE_DECAY * self.square + (1 - SQUARE_DECAY) * gradient * gradient
         mean = self.mean / (1 - MEAN_DECAY**self.count)
         square = self.square / (1 - SQUARE_DECAY**self.count)
-        return moved(rho, 65536 * self.rate * mean / (np.sqrt(square) + EPSILON))
+        return moved(rho, 65536 * rate * mean / (np.sqrt(square) + EPSILON))
 
     def state(self):
         return {

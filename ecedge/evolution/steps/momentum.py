@@ -2,20 +2,19 @@
 
 import numpy as np
 
-from ...reference import step_size
-from .rounding import moved
+from .rounding import moved, plain_move
 
 DECAY = 0.9
 
 
 class Momentum:
-    def __init__(self, population: int, learning_rate: float):
-        self.size = step_size(learning_rate, population)
+    def __init__(self, population: int):
+        self.population = population
         self.mean = np.zeros(1)
 
-    def update(self, rho, gradient, seed, generation):
+    def update(self, rho, gradient, rate, seed, generation):
         self.mean = DECAY * self.mean + (1 - DECAY) * gradient
-        return moved(rho, self.size * self.mean / 65536)
+        return moved(rho, plain_move(self.mean, rate, self.population))
 
     def state(self):
         return {"momentum_mean": self.mean}

@@ -6,11 +6,12 @@ from ...reference import step_size
 
 
 class Plain:
-    def __init__(self, population: int, learning_rate: float):
-        self.size = step_size(learning_rate, population)
+    def __init__(self, population: int):
+        self.population = population
 
-    def update(self, rho, gradient, seed, generation):
-        return update_rho(rho, gradient, self.size, seed, generation)
+    def update(self, rho, gradient, rate, seed, generation):
+        size = step_size(rate, self.population)
+        return update_rho(rho, gradient, size, seed, generation)
 
     def state(self):
         return {}
