@@ -268,7 +268,7 @@ def test_the_learning_rate_halves_in_its_half_life(generation, rate):
 
 def test_a_rate_that_halves_moves_less_and_less():
     members = Plain(POPULATION)
-    constant, halving = search(), search(half_life=1)
+    constant, halving = search(learning_rate=0.02), search(learning_rate=0.02, half_life=1)
     for evolution in (constant, halving):
         moves = []
         for _ in range(3):
