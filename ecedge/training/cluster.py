@@ -37,6 +37,7 @@ SHARES = 4  # of a worker in a generation: enough for the quick to relieve the s
 SLICE = 256  # lessons in a message
 MOST_TRIES = 5  # workers that may be lost with the same members
 POLL = 1.0  # s between looks at the cluster
+LONGEST_ABSENCE = 40.0  # s for the head of a cluster to come back
 CONNECT = 5.0  # s for a machine to take a connection
 REST, LONGEST_REST = 1.0, 60.0  # s before a node that lost a worker gets another one
 
@@ -256,7 +257,7 @@ class ClusterPopulation:
     def __enter__(self) -> ClusterPopulation:
         self._owned = self._cluster.connect()
         self._gcs = self._ray.get_runtime_context().gcs_address
-        self._answered = time.monotonic()
+        self._answered = self._head_seen = time.monotonic()
         return self
 
     def __exit__(self, *error) -> None:
@@ -411,8 +412,19 @@ class ClusterPopulation:
             team.posts += [self._hire(name, node["NodeManagerAddress"]) for _ in range(wanted)]
 
     def _nodes(self) -> list[dict]:
-        found = self._ray.nodes() if reachable(self._gcs) else []
-        return [node for node in found if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+        now = time.monotonic()
+        if not reachable(self._gcs):
+            # Ray itself would end this process after a minute, without a word to the user.
+            if now > self._head_seen + min(self._cluster.grace, LONGEST_ABSENCE):
+                self._team.posts.clear()  # nobody could be told to end
+                raise self._at_an_end(f"The head of the cluster, {self._gcs}, does not answer.")
+            return []
+        self._head_seen = now
+        return [
+            node
+            for node in self._ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+        ]
 
     def _hire(self, node: str, host: str) -> Post:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -444,11 +456,14 @@ class ClusterPopulation:
         patience = self._cluster.grace + (self._patience() if team.posts else 0.0)
         nodes = {node["NodeID"] for node in self._nodes()} if not team.posts else set()
         if silence > patience or (nodes and nodes <= team.refused.keys()):
-            raise ClusterError(
-                f"No worker is left, the last news: {team.reason}.",
-                f"The checkpoint of generation {self._learner.generation} is safe. Go on with: "
-                f"ecedge train --resume {self._lineage.path.parent}, with --cluster or without",
-            )
+            raise self._at_an_end(f"No worker is left, the last news: {team.reason}.")
+
+    def _at_an_end(self, message: str) -> ClusterError:
+        return ClusterError(
+            message,
+            f"The checkpoint of generation {self._learner.generation} is safe. Go on with: "
+            f"ecedge train --resume {self._lineage.path.parent}, with --cluster or without",
+        )
 
 
 # --- Ray ------------------------------------------------------------------------------------
