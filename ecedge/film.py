@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 480  # substeps that the raster shows
 SMOOTH = 30  # frames a second that are enough, unless more are asked for
+PACES = 0.1, 1000.0  # frames a second that files can say
 MARGIN, LINE = 12, 30  # pixels
 PAPER, INK, DARK = (24, 26, 31), (222, 224, 228), (10, 11, 14)
 EXCITATORY, INHIBITORY = (255, 176, 64), (88, 180, 255)
@@ -84,12 +85,13 @@ def save_film(
     for name, value in (("steps", steps), ("every", every), ("fps", fps)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value:g}; it is more than 0.")
+    if fps is not None and not PACES[0] <= fps <= PACES[1]:
+        raise UsageError(f"fps is {fps:g}; it is from {PACES[0]:g} to {PACES[1]:g}.")
     if not path.parent.is_dir():
         raise StorageError(f"Cannot write {path}.", f"Make the folder {path.parent} first.")
     if sys.platform == "linux" and not SCREENS & os.environ.keys():
-        os.environ.setdefault(
-            "SDL_VIDEODRIVER", "dummy"
-        )  # pygame looks for a screen, and complains
+        # pygame looks for a screen, and complains.
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     environment = task.make_single(render_mode="rgb_array")
     scene, count = None, 0
     try:
@@ -105,7 +107,7 @@ def save_film(
                 count += 1
                 yield compose(task.id, policy.spec, scene)
 
-        data = WRITERS[path.suffix.lower()](frames(), fps)
+        data, fps = WRITERS[path.suffix.lower()](frames(), fps)
     finally:
         environment.close()
     write_atomically(path, data)
@@ -207,33 +209,42 @@ def draw_raster(spec: NetworkSpec, spikes: np.ndarray, height: int) -> np.ndarra
 # --- files ----------------------------------------------------------------------------------
 
 
-def encode_gif(frames: Iterator[Image], fps: float) -> bytes:
+# A writer returns the file and the frames a second that it shows.
+
+
+def encode_gif(frames: Iterator[Image], fps: float) -> tuple[bytes, float]:
     """A GIF counts hundredths of a second, and viewers slow down below two of them."""
     if fps > 50:
         raise UsageError(
             f"A GIF shows at most 50 frames a second, not {fps:g}.",
             "Choose a lower fps or a larger every, or write an .mp4.",
         )
-    data = io.BytesIO()
+    data, hundredths = io.BytesIO(), round(100 / fps)
     next(frames).save(
         data,
         format="GIF",
         save_all=True,
         append_images=frames,
-        duration=10 * round(100 / fps),
+        duration=10 * hundredths,
         loop=0,
     )
-    return data.getvalue()
+    return data.getvalue(), 100 / hundredths
 
 
-def encode_mp4(frames: Iterator[Image], fps: float) -> bytes:
+def encode_mp4(frames: Iterator[Image], fps: float) -> tuple[bytes, float]:
     """H.264 by the ffmpeg that imageio-ffmpeg brings, as browsers play it."""
     try:
         import imageio_ffmpeg
+
+        imageio_ffmpeg.get_ffmpeg_exe()
     except ImportError as error:
         raise ToolError(
             "MP4 needs the package imageio-ffmpeg, which is not installed.",
             "Install it with: pip install 'ecedge[watch]', or write a .gif.",
+        ) from error
+    except RuntimeError as error:  # the package comes without the program on rare systems
+        raise ToolError(
+            "MP4 needs ffmpeg, which is not installed.", "Install it, or write a .gif."
         ) from error
     first = next(frames)
     with tempfile.TemporaryDirectory(prefix="ecedge-") as folder:
@@ -248,13 +259,14 @@ def encode_mp4(frames: Iterator[Image], fps: float) -> bytes:
             output_params=["-movflags", "+faststart"],
         )
         try:
-            film.send(None)
-            for frame in itertools.chain([first], frames):
-                film.send(frame.tobytes())
-            film.close()
-            return path.read_bytes()
+            with closing(film):  # ffmpeg ends before its folder goes, whatever happens
+                film.send(None)
+                for frame in itertools.chain([first], frames):
+                    film.send(frame.tobytes())
+            return path.read_bytes(), fps
         except OSError as error:
-            raise StorageError(f"ffmpeg cannot write the film: {reason(error)}.") from error
+            why = reason(error).splitlines()[0]  # its whole command follows
+            raise StorageError(f"ffmpeg cannot write the film: {why}.") from error
 
 
 WRITERS = {".mp4": encode_mp4, ".gif": encode_gif}

@@ -10,9 +10,12 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from ecedge import film, reference
@@ -52,6 +55,30 @@ def place(tmp_path, monkeypatch, cart_pole) -> Path:
     monkeypatch.chdir(tmp_path)
     save_policy("policy.onnx", policy_for(cart_pole), PolicyInfo("CartPole-v1"))
     return tmp_path
+
+
+class Dying(gymnasium.Env):
+    """An environment that breaks in its third step."""
+
+    metadata = {"render_fps": 50, "render_modes": ["rgb_array"]}
+    observation_space = gymnasium.spaces.Box(-1, 1, (4,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+        self.steps = 0
+
+    def reset(self, seed=None, options=None):
+        return np.zeros(4, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 3:
+            raise ValueError("a leg came off")
+        return np.zeros(4, np.float32), 1.0, False, False, {}
+
+    def render(self):
+        return np.zeros((60, 80, 3), np.uint8)
 
 
 class Still:
@@ -173,6 +200,14 @@ def test_a_film_is_as_long_as_it_says(place, cart_pole, name):
     assert sorted(path.name for path in place.iterdir()) == [name, "policy.onnx"]
 
 
+@pytest.mark.parametrize("fps", [0.1, 25, 30, 40, 50])
+def test_a_gif_tells_the_pace_that_it_shows(place, cart_pole, fps):
+    made = save_film("film.gif", policy_for(cart_pole), cart_pole, steps=2, every=1, fps=fps)
+    with Image.open(place / "film.gif") as picture:
+        assert made.fps == 1000 / picture.info["duration"]
+    assert made.fps == pytest.approx(fps, rel=0.25)
+
+
 @pytest.mark.parametrize("name", ["CartPole-v1", pytest.param("Hopper-v5", marks=needs_mujoco)])
 def test_a_film_needs_no_screen_and_no_word_is_said_of_it(place, name):
     task = find_task(name)
@@ -224,6 +259,8 @@ def test_watch_tells_a_person_what_was_filmed(place):
         (["--steps", "0"], "steps is 0; it is more than 0."),
         (["--every", "-1"], "every is -1"),
         (["--fps", "0"], "fps is 0"),
+        (["--fps", "inf"], "fps is inf; it is from 0.1 to 1000."),
+        (["--fps", "0.0001", "--out", "film.gif"], "fps is 0.0001; it is from 0.1 to 1000."),
         (["--fps", "60", "--out", "film.gif"], "at most 50 frames a second"),
         (["--seed", "-1"], "A seed is a number from 0"),
         (["--task", "Pendulum-v1"], "does not fit Pendulum-v1"),
@@ -237,6 +274,16 @@ def test_misuse_of_watch_is_one_sentence_and_writes_nothing(place, words, compla
     assert [path.name for path in place.iterdir()] == ["policy.onnx"]
 
 
+def test_a_policy_without_a_task_is_one_sentence(place, cart_pole):
+    save_policy("policy.onnx", policy_for(cart_pole), PolicyInfo(""))
+    told = (
+        ([], "policy.onnx does not name its task. Name it with --task."),
+        (["--task", "Pendulum-v1"], "policy.onnx does not fit Pendulum-v1."),
+    )
+    for words, complaint in told:
+        assert ecedge("policy.onnx", *words) == (2, "", f"ecedge: {complaint}\n")
+
+
 # --- what may be missing --------------------------------------------------------------------
 
 
@@ -246,6 +293,33 @@ def test_a_missing_ffmpeg_is_told_with_its_command(place, monkeypatch):
     assert code == 2
     assert "imageio-ffmpeg, which is not installed. Install it with: pip install 'ecedge[wat" in err
     assert not (place / "watch.mp4").exists()
+
+
+def test_an_ffmpeg_that_is_not_there_is_told(place, monkeypatch):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setattr(ffmpeg, "get_ffmpeg_exe", Mock(side_effect=RuntimeError("No ffmpeg")))
+    code, _, err = ecedge("policy.onnx")
+    assert (code, err) == (2, "ecedge: MP4 needs ffmpeg, which is not installed. "
+                              "Install it, or write a .gif.\n")  # fmt: skip
+
+
+def test_an_ffmpeg_that_dies_is_one_sentence(place, monkeypatch):
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
+    code, out, err = ecedge("policy.onnx")
+    assert (code, out, len(err.splitlines())) == (2, "", 1), err
+    assert "ffmpeg cannot write the film: " in err
+
+
+def test_ffmpeg_says_nothing_of_a_film_that_a_broken_task_ends(place, monkeypatch, capfd):
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setitem(
+        gymnasium.registry, "Dying-v0", EnvSpec("Dying-v0", Dying, max_episode_steps=9)
+    )
+    code, _, err = ecedge("policy.onnx", "--task", "Dying-v0", "--every", 1)
+    assert (code, len(err.splitlines())) == (1, 1), err
+    assert "Dying-v0 failed: ValueError: a leg came off." in err
+    assert capfd.readouterr().err == ""  # where ffmpeg, a process of its own, would complain
 
 
 def test_a_missing_pygame_is_told_with_its_command(place, monkeypatch):

@@ -25,5 +25,6 @@ def plant_of(path: Path, policy, info, task: str | None):
         plant = replace(plant, max_episode_steps=horizon)
     spec = policy.spec
     if (plant.n_obs, plant.n_act, plant.actions) != (spec.n_obs, spec.n_act, spec.actions):
-        raise UsageError(f"The policy was trained for {info.task}; it does not fit {plant.id}.")
+        whose = f"The policy was trained for {info.task}; it" if info.task else path
+        raise UsageError(f"{whose} does not fit {plant.id}.")
     return plant
