@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +27,13 @@ from ecedge.evolution import STEPS
 from ecedge.hil import Twin
 from ecedge.model import decode_action
 from ecedge.policy_file import load_policy
+from ecedge.tasks import find_task
 from ecedge.training.checkpoint import load_checkpoint
 from ecedge.training.horizon import Horizon
+from ecedge.training.learner import Learner
 from ecedge.training.log import read_log
 from ecedge.training.normaliser import CLIP, Moments, Normaliser, input_scale
+from ecedge.training.rollout import Population
 from ecedge.training.settings import Settings
 from ecedge.training.trainer import Trainer
 
@@ -320,6 +324,63 @@ def test_a_killed_run_resumes_from_every_generation(tmp_path, whole):
     for copy in copies:
         resume(copy)
         assert result(copy) == whole
+
+
+# --- parts of a population ------------------------------------------------------------------
+
+
+class Endless:
+    """Plants that count their steps; trouble comes in the third step of the first ones."""
+
+    def __init__(self, task, population, made, trouble):
+        self.population, self.n_obs = population, task.n_obs
+        self.steps = 0
+        self.trouble = None if made else trouble
+        made.append(self)
+
+    def reset(self, seeds):
+        return np.zeros((self.population, self.n_obs))
+
+    def step(self, actions):
+        self.steps += 1
+        if self.steps == 3 and self.trouble:
+            self.trouble()
+        time.sleep(0.002)
+        none = np.zeros(self.population, bool)
+        return self.reset(None), none.astype(float), none, none
+
+    def close(self):
+        pass
+
+
+def ctrl_c():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+def fall_over():
+    raise TrainingError("It fell over.")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    "trouble, error", [(ctrl_c, KeyboardInterrupt), (fall_over, TrainingError)]
+)
+def test_ctrl_c_and_errors_end_all_parts_at_once(trouble, error, threads):
+    made = []
+    task = replace(
+        find_task("CartPole-v1"), parallel=True,
+        batch=lambda task, population: Endless(task, population, made, trouble),
+    )  # fmt: skip
+    learner = Learner(SMALL, task, threads)
+    learner.begin()
+    with pytest.raises(error), Population(task, learner.networks, threads) as population:
+        try:
+            population.roll_out(0, horizon=1000)
+        finally:
+            steps = [plants.steps for plants in made]
+            time.sleep(0.02)
+            assert [plants.steps for plants in made] == steps, "some run on"
+    assert len(steps) == threads and max(steps) < 500
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,7 +49,7 @@ class Population:
 
     Where the task's plants are `parallel`, every thread runs a part of the members from start to
     end by itself: one's physics overlaps the other's networks and bookkeeping. Other plants are
-    stepped together, and the threads share the networks' work.
+    stepped together, on the caller's thread, and the threads share the networks' work.
     """
 
     def __init__(self, task: Task, networks: Networks, threads: int | None = None):
@@ -58,6 +58,7 @@ class Population:
         population = networks.population
         parts = min(threads or usable_cores(), population) if task.parallel else 1
         ends = [population * k // parts for k in range(parts + 1)]
+        self._stopped = False
         self._resources = ExitStack()
         self._threads = self._resources.enter_context(ThreadPoolExecutor(parts))
         self._parts: list[tuple[slice, Plants]] = []
@@ -92,23 +93,37 @@ class Population:
         seeds = np.broadcast_to(seed, population)
         rollout = Rollout(np.zeros(population), np.zeros(population, np.int64))
         self.networks.reset()
-        running = [
-            self._threads.submit(
-                self._run, members, plants, seeds[members], moments, horizon, rollout
-            )
+        episodes = [
+            (members, plants, seeds[members], moments, horizon, rollout)
             for members, plants in self._parts
         ]
-        for part in running:
-            part.result()
+        if len(episodes) == 1:
+            self._run(*episodes[0])
+        else:
+            self._run_beside(episodes)
         if not np.isfinite(rollout.returns).all():
             raise not_finite(self.task, "a reward")
         return rollout
+
+    def _run_beside(self, episodes: list[tuple]) -> None:
+        """A thread for each. If one fails, or Ctrl-C ends the wait, none is left running."""
+        self._stopped = False
+        running = []
+        try:
+            for part in episodes:
+                running.append(self._threads.submit(self._run, *part))
+            for part in running:
+                part.result()
+        except BaseException:
+            self._stopped = True  # in their next step
+            wait(running)
+            raise
 
     def _run(self, members: slice, plants: Plants, seeds, moments, horizon, rollout) -> None:
         live = np.ones(plants.population, bool)
         observations = plants.reset(seeds)
         step = 0
-        while live.any() and step != horizon:
+        while live.any() and step != horizon and not self._stopped:
             step += 1
             every = live.all()
             if not every:
