@@ -125,6 +125,14 @@ def test_a_curve_lies_on_the_axis_that_was_asked_for(x, expected):
     assert (place.tolist(), evaluation.tolist()) == ([expected[1]], [2.0])
 
 
+def test_a_declared_task_is_its_id_and_the_tables_of_its_file(tmp_path):
+    file = {"id": "Hopper-v5", "physics": {"integrator": "Euler"}, "fitness": {"step_reward": -1}}
+    settings = read_run(make_run(tmp_path / "mine", Settings(json.dumps(file)))).settings
+    assert {key: settings[key] for key in ("task", "physics", "fitness")} == {
+        "task": "Hopper-v5", "physics": {"integrator": "Euler"}, "fitness": {"step_reward": -1},
+    }  # fmt: skip
+
+
 # --- comparing ------------------------------------------------------------------------------
 
 
@@ -163,6 +171,18 @@ def test_a_run_that_went_longer_does_not_differ_by_that():
     ]
     assert groups_of(runs) == [runs]
     assert labels_of([[run] for run in runs]) == ["seed 0", "seed 1"]
+
+
+def test_plants_that_differ_are_told_in_a_label_that_is_not_long():
+    euler = run_of(task="A", seed=0, physics={"integrator": "Euler"})
+    long = run_of(
+        task="A", seed=0, physics={"integrator": "RK4", "tolerance": 1e-9, "solver": "CG"}
+    )
+    assert groups_of([euler, long]) == [[euler], [long]]
+    assert labels_of([[euler], [long]]) == [
+        "physics {'integrator': 'Euler'}",
+        "physics {'integrator': 'RK4', 'tolerance': 1e...",
+    ]
 
 
 def test_runs_are_grouped_by_all_but_the_seed():
@@ -221,6 +241,13 @@ def test_plot_writes_what_the_suffix_says(place, suffix, group):
     assert set(place.iterdir()) - before == {place / f"all{suffix}"}
 
 
+def test_a_task_file_is_compared_with_its_stock_task(place):
+    declared = json.dumps({"id": "CartPole-v1", "fitness": {"step_reward": 1.0}})
+    make_run(place / "shaped", Settings(declared))
+    assert ecedge("p64-s0", "shaped", "--out", "a.svg") == (0, "a.svg\n", "")
+    assert "<!-- CartPole-v1 -->" in (place / "a.svg").read_text()
+
+
 @pytest.mark.parametrize("x", AXES)
 def test_plot_draws_one_run_against_every_axis(place, x):
     assert ecedge("p64-s0/log.jsonl", "--x", x)[:2] == (0, "curves.png\n")
@@ -234,6 +261,8 @@ def test_plot_draws_one_run_against_every_axis(place, x):
         (["."], ". holds no log.jsonl."),
         (["empty"], "empty/log.jsonl logs no generation."),
         (["foreign"], "foreign/log.jsonl is not a log of ecedge."),
+        (["texts"], "texts/log.jsonl is not a log of ecedge."),
+        (["lists"], "lists/log.jsonl is not a log of ecedge."),
         (["p64-s0", "pendulum"], "The runs are of different tasks: CartPole-v1, Pendulum-v1."),
         (["p64-s0", "--x", "days"], "There is no axis 'days'; there are steps, seconds, gene"),
         (["p64-s0", "--out", "a.txt"], "a.txt is no name of a picture. End it in .png, .svg, .pdf"),
@@ -253,6 +282,10 @@ def test_misuse_of_plot_is_one_sentence_and_writes_nothing(place, words, complai
     make_run(place / "late", Settings("CartPole-v1", 3, population=64), pace=100_000)
     (place / "foreign").mkdir()
     (place / "foreign/log.jsonl").write_text('{"generation": 1, "loss": 0.5}\n')
+    for name, steps in (("texts", "many"), ("lists", [1, 2])):
+        (make_run(place / name) / "log.jsonl").write_text(
+            json.dumps(entry_of(0) | {"steps": steps})
+        )
     before = set(place.rglob("*"))
     code, out, err = ecedge(*words)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 from collections import Counter
@@ -69,19 +70,30 @@ def read_run(path: str | os.PathLike) -> Run:
         raise StorageError(f"Cannot read {log}: {reason(error)}.") from error
     if not entries:
         raise UsageError(f"{log} logs no generation.", "Train the run further, or leave it out.")
-    if any(not NEEDED <= entry.keys() for entry in entries):
+    if not all(is_whole(entry) for entry in entries):
         raise UsageError(f"{log} is not a log of ecedge.", f"Give the {LOG} of a run.")
     folder = log.absolute().parent
     name = folder.name if log.name == LOG else log.stem
     return Run(name, settings_of(folder, name), entries)
 
 
+def is_whole(entry: dict) -> bool:
+    """Whether it has all that is drawn, as numbers or null."""
+    values = [entry.get(name, "") for name in NEEDED]
+    return all(value is None or isinstance(value, (int, float)) for value in values)
+
+
 def settings_of(folder: Path, name: str) -> dict:
+    """Those of the checkpoint, a declared task as its id and each table of its file."""
     try:
-        return load_checkpoint(folder / CHECKPOINT)[0].to_dict()
+        settings = load_checkpoint(folder / CHECKPOINT)[0].to_dict()
     except EcedgeError:  # none, or of another version: the log is good all the same
         told = re.fullmatch(r"(.+)-seed(\d+)", name)
         return {"task": told[1], "seed": int(told[2])} if told else {}
+    if settings["task"].startswith("{"):
+        tables = json.loads(settings["task"])
+        settings |= {"task": tables.pop("id"), **tables}
+    return settings
 
 
 def draw_curve(log: Path, title: str) -> bytes:
@@ -150,7 +162,7 @@ def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
         if all(len(group) == 1 for group in groups):
             names.append("seed")  # what matters least comes last
     labels = [
-        ", ".join(f"{name.replace('_', ' ')} {s[name]}" for name in names if name in s)
+        ", ".join(f"{name.replace('_', ' ')} {shown(s[name])}" for name in names if name in s)
         for s in known
     ]
     count = Counter(labels)
@@ -162,6 +174,11 @@ def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
         if len(group) > 1:
             labels[number] += f" ({len(group)} seeds)"
     return labels
+
+
+def shown(value) -> str:
+    text = f"{value}"
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def differs(name: str, settings: Sequence[dict]) -> bool:
