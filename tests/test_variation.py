@@ -443,6 +443,26 @@ def test_a_variation_made_in_python_is_validated_too(wrong):
         Change("mass", "times", 1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    "task_id, wrong, complaint",
+    [
+        ("CartPole-v1", Variation((Change("mass", "scale", 2.0, 2.0),)), r"vary\.mass cannot vary"),
+        ("CartPole-v1", Variation(sensor_noise=(1.0, 2.0)), "deviation has 2 numbers"),
+        ("Hopper-v5", Variation((Change("mas", "scale", 2.0, 2.0),)), r"vary\.mas is no quantity"),
+    ],
+)
+def test_a_task_varied_in_python_never_runs_as_if_it_did_not(task_id, wrong, complaint):
+    task = replace(find_task(task_id), variation=wrong)
+    with pytest.raises(TaskError, match=complaint):
+        task.make(1)
+
+
+def test_physics_given_in_python_never_are_without_effect():
+    task = replace(find_task("CartPole-v1"), physics=Physics(integrator="RK4"))
+    with pytest.raises(TaskError, match="physics is given, but"):
+        task.make(1)
+
+
 # Half of the words are right, so that many a table gets far.
 words = st.sampled_from(
     ["id", "vary", "physics", "fitness", "step_reward", "integrator", "tolerance", "iterations",

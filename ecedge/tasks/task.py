@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,8 @@ from .variation import Variation
 
 if TYPE_CHECKING:
     import gymnasium
+
+    from .plants import Plants
 
 #: observations (P, n_obs) float, rewards (P,) float64, terminated (P,) bool, truncated (P,) bool
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -67,7 +69,7 @@ class Task:
     high: tuple[float, ...]
     max_episode_steps: int | None
     native: bool
-    batch: Callable[[Task, int], Batch] = field(repr=False, compare=False)
+    batch: type[Plants] = field(repr=False, compare=False)
     parallel: bool = False
     variation: Variation | None = None
     physics: Physics | None = None
@@ -98,7 +100,10 @@ class Task:
         return replace(self, physics=None, step_reward=0.0)
 
     def make(self, population: int) -> Batch:
-        """A batch of `population` members, to be reset before its first step."""
+        """A batch of `population` members, to be reset before its first step. TaskError: its plants
+        cannot vary so; `find_task` would have told."""
+        if self.variation or self.physics:
+            self.batch.check(self)
         plants = self.batch(self, population)
         if self.variation is None or not self.variation.disturbs:
             return plants
