@@ -559,6 +559,33 @@ def test_a_checkpoint_of_another_version_is_refused(attempt, sound):
         attempt(buffer.getvalue())
 
 
+def rewritten(path: Path, settings: dict, lacking: tuple = ()) -> None:
+    """The checkpoint with more settings and fewer arrays."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name not in lacking}
+    head = json.loads(str(arrays.pop("head")))
+    head["settings"] |= settings
+    np.savez(path, head=np.array(json.dumps(head | {"arrays": sorted(arrays)})), **arrays)
+
+
+@pytest.mark.parametrize(
+    "settings, lacking, why",
+    [({}, ("horizon",), "it lacks horizon"), ({"mood": 1}, (), "mood is unknown here")],
+    ids=["older", "newer"],
+)
+def test_a_checkpoint_of_another_ecedge_is_one_sentence(begun, settings, lacking, why):
+    path = begun / "checkpoint.npz"
+    rewritten(path, settings, lacking)
+    before = path.read_bytes()
+    with pytest.raises(StorageError) as caught:
+        Trainer.resume(begun)
+    assert str(caught.value) == (
+        f"{path} was written by another version of ecedge: {why}. "
+        "Resume it with that one, or begin the run anew."
+    )
+    assert path.read_bytes() == before
+
+
 def test_a_damaged_checkpoint_is_one_sentence_and_stays_where_it_is(begun):
     path = begun / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:-100])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def save_checkpoint(path: Path, settings: Settings, state: dict[str, np.ndarray]
 
 
 def load_checkpoint(path: Path) -> tuple[Settings, dict[str, np.ndarray]]:
-    """Raises UsageError if there is none, StorageError if it is not a whole ecedge checkpoint."""
+    """Settings that did not exist when it was written have their defaults. Raises UsageError if
+    there is none, StorageError if it is not a whole checkpoint that this ecedge reads."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -38,7 +40,8 @@ def load_checkpoint(path: Path) -> tuple[Settings, dict[str, np.ndarray]]:
             state = {name: file[name] for name in file.files}
         head = json.loads(str(state.pop("head")))
         version = head["version"]
-        if version == VERSION:
+        unknown = head["settings"].keys() - {field.name for field in fields(Settings)}
+        if version == VERSION and not unknown:
             settings = Settings(**head["settings"])
             if head["arrays"] != sorted(state):
                 raise KeyError("arrays")
@@ -51,4 +54,14 @@ def load_checkpoint(path: Path) -> tuple[Settings, dict[str, np.ndarray]]:
             f"{path} has checkpoint version {version}; this ecedge reads {VERSION}.",
             "Resume it with the ecedge that wrote it.",
         )
+    if unknown:
+        raise foreign(path, f"{', '.join(sorted(unknown))} is unknown here")
     return settings, state
+
+
+def foreign(path: Path, why: str) -> StorageError:
+    """A checkpoint of an ecedge that knew more or less than this one."""
+    return StorageError(
+        f"{path} was written by another version of ecedge: {why}.",
+        "Resume it with that one, or begin the run anew.",
+    )

@@ -16,7 +16,7 @@ from ..model import Policy
 from ..policy_file import PolicyInfo
 from ..storage import lock_file, reason
 from ..tasks import Task, find_task
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import foreign, load_checkpoint, save_checkpoint
 from .events import Events
 from .horizon import Horizon
 from .learner import Learner
@@ -40,9 +40,9 @@ EPISODES, EVALUATION, FRESH = range(3)  # streams of seeds, so that none is used
 class Generation:
     """What one generation showed. Returns are sums of rewards; `evaluation` is the mean return of
     the deterministic policy on the stock task, `varied` on one that varies as the task file says,
-    None in a generation without one; `activity` is spikes a neuron and
-    substep, `horizon` the most steps of an episode. `steps` and `seconds` count from the run's
-    beginning."""
+    both None in a generation without an evaluation, `varied` also without a variation; `activity`
+    is spikes a neuron and substep, `horizon` the most steps of an episode. `steps` and `seconds`
+    count from the run's beginning."""
 
     generation: int
     steps: int
@@ -68,14 +68,15 @@ class Best:
 
 
 class Trainer:
-    """A run in a folder: `checkpoint.npz`, `log.jsonl` and, once it is evaluated, `policy.onnx`.
+    """A run in a folder: `checkpoint.npz`, `log.jsonl`, the same as TensorBoard's `events`, what
+    was taught in `lineage.bin` and, once it is evaluated, `policy.onnx`, of rivals `policy.npz`.
 
     for generation in Trainer(settings, folder): ...
 
     After each generation all is on the disk. The best policy by evaluation is kept; a tie goes to
     the later one. `state` is a checkpoint's; see `resume`. The episodes of training are run on
-    `cluster`, to the same bits, or here. Raises UsageError if the folder holds a
-    run already, or while another process trains in it.
+    `cluster`, to the same bits, or here. Raises UsageError if the folder holds a run already, or
+    while another process trains in it.
     """
 
     def __init__(
@@ -126,7 +127,10 @@ class Trainer:
         self._events = Events(folder / EVENTS, folder / LOG)
         self._lineage = Lineage(folder / LINEAGE, settings.population, self.task.n_obs)
         if state is not None:
-            self._restore(state)
+            try:
+                self._restore(state)
+            except KeyError as error:
+                raise foreign(folder / CHECKPOINT, f"it lacks {error.args[0]}") from error
 
     @classmethod
     def resume(
