@@ -234,6 +234,11 @@ def test_probabilities_cannot_be_written_behind_its_back():
         ({"rho_bits": 12}, "rho has 16 or 8 bits, not 12"),
         ({"step": "sideways"}, "no step 'sideways'; there are plain, momentum, adam"),
         ({"rho_bits": 8, "step": "adam"}, "plain step only"),
+        ({"half_life": 0}, "half-life is 0 generations"),
+        (
+            {"population": 16000, "learning_rate": 0.01, "half_life": 10},
+            "3.90625e-05 is out of range",
+        ),
         ({"seed": -1}, "seed is a number from 0"),
         ({"seed": 1 << 32}, "seed is a number from 0"),
     ],

@@ -54,7 +54,9 @@ class Evolution:
             raise UsageError("8-bit probabilities move by the plain step only.", "Use 16 bits.")
         if half_life is not None and half_life < 1:
             raise UsageError(f"The half-life is {half_life} generations; it is at least 1.")
-        step_size(learning_rate, population)  # refuses a rate that devices cannot take
+        least = learning_rate * 0.5 ** (MOST_HALVINGS if half_life else 0)
+        for rate in (learning_rate, least):
+            step_size(rate, population)  # refuses one that devices cannot take
         self.population = population
         self.seed = seed
         self.generation = 0
