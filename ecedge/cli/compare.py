@@ -16,7 +16,10 @@ from .options import INTERRUPTED, AsJson
 
 
 def compare(
-    task: Annotated[str, typer.Argument(help="A gymnasium id, or `module:EnvId` of your own.")],
+    task: Annotated[
+        str,
+        typer.Argument(help="A gymnasium id, `module:EnvId` of your own, or a task file (.toml)."),
+    ],
     networks: Annotated[
         str, typer.Option(help="Kinds to compare: one-bit, rsnn, gru, lstm.")
     ] = "one-bit,rsnn,gru,lstm",
@@ -55,13 +58,14 @@ def compare(
 
     Example: `ecedge compare CartPole-v1 --steps 3e5 --seeds 2`
     """
+    from ..tasks import find_task
     from ..training.compare import EXPLANATION, draw, judge, open_run, runs_of, table
-    from .train import describe
+    from .train import describe, folder_name
 
     if not 1 <= steps < 1e15:
         raise UsageError(f"A run of {steps:g} steps cannot be done; give 1 or more, as 5e6.")
     settings = Settings(
-        task,
+        find_task(task).declaration or task,
         steps=round(steps),
         population=population,
         neurons=neurons,
@@ -72,7 +76,7 @@ def compare(
         evaluation_episodes=evaluation_episodes,
     )
     kinds = [kind.strip() for kind in networks.split(",")]
-    folder = out or Path("runs") / f"compare-{task.replace('/', '-').replace(':', '-')}"
+    folder = out or Path("runs") / f"compare-{folder_name(task)}"
     runs = runs_of(settings, kinds, seeds, folder)
     outcomes = []
     try:

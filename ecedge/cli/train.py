@@ -49,7 +49,7 @@ def train(
         float | None, option("Stop once an evaluation's mean return reaches this.")
     ] = None,
     steps: Annotated[
-        int | None, option("Stop once so many plant steps are done, whatever the generations.")
+        int | None, option("Stop after the generation that brings the plant steps of all to this.")
     ] = None,
     population: Annotated[int, option("Members of a generation.")] = Settings.population,
     learning_rate: Annotated[
@@ -121,8 +121,9 @@ def train(
 ) -> None:
     """Evolve a one-bit spiking policy on a task.
 
-    The run's folder holds `policy.onnx` (the best by evaluation), `checkpoint.npz`, `log.jsonl` and
-    `curve.png`. Whatever stops the run, Ctrl-C or a power cut: `--resume FOLDER` goes on.
+    The run's folder holds `policy.onnx` (the best by evaluation; of rivals `policy.npz`),
+    `log.jsonl`, `curve.png`, TensorBoard's `events`, and what the run goes on from. Whatever stops
+    it, Ctrl-C or a power cut: `--resume FOLDER` goes on.
 
     Example: `ecedge train CartPole-v1 --target 500`
     """
@@ -154,8 +155,7 @@ def train(
             del given["generations"]
         # The declaration itself is kept, so that the run never needs the file again.
         settings = Settings(**{**given, "task": find_task(task).declaration or task})
-        name = Path(task).stem if task.endswith(".toml") else task
-        folder = out or Path("runs") / f"{name.replace('/', '-').replace(':', '-')}-seed{seed}"
+        folder = out or Path("runs") / f"{folder_name(task)}-seed{seed}"
         trainer = Trainer(settings, folder, threads, cluster=on)
     try:
         show_progress(trainer)
@@ -167,6 +167,12 @@ def train(
             file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None
+
+
+def folder_name(task: str) -> str:
+    """What the folder of a run of this task is called."""
+    name = Path(task).stem if task.endswith(".toml") else task
+    return name.replace("/", "-").replace(":", "-")
 
 
 def find_cluster(address: str | None):
