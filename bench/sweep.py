@@ -4,8 +4,9 @@ python bench/sweep.py [--tasks ...] [--only step horizon ...] [--seeds 3] [--ste
                       [--out runs/sweep] [--workers 2]
 
 Every variant is an ordinary run on one thread, in OUT/TASK/VARIANT-seedN; the same command goes on
-where it was stopped, and does nothing for runs that are done. Each is judged on fresh episodes of
-the stock task. OUT/sweep.jsonl gets a line a run; a table in Markdown is printed for each task.
+where it was stopped, and does nothing for runs that have done their steps. Each is judged on fresh
+episodes of the stock task. OUT/sweep.jsonl gets a line a run; a table in Markdown is printed for
+each task.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ecedge.evolution.steps.rounding import plain_move
 from ecedge.reference import centered_ranks
 from ecedge.storage import write_atomically
 from ecedge.tasks import find_task
-from ecedge.training.compare import judge, open_run
+from ecedge.training.compare import WITHOUT_END, judge, open_run
 from ecedge.training.kinds import KINDS
 from ecedge.training.one_bit import OneBit
 from ecedge.training.settings import Settings
@@ -37,7 +38,6 @@ TASKS = [
     str(ROOT / "tasks/hopper-euler.toml"),
     str(ROOT / "tasks/walker2d-euler.toml"),
 ]
-WITHOUT_END = 1_000_000_000  # generations: the steps end a run
 
 
 # --- what only a sweep has ------------------------------------------------------------------
@@ -165,7 +165,9 @@ def run(task: str, variant: str, settings: Settings, folder: Path) -> dict:
     """Trains if it is not done, and judges; a line of the results."""
     done = folder / "outcome.json"
     if done.exists():
-        return json.loads(done.read_text())
+        outcome = json.loads(done.read_text())
+        if outcome["steps"] >= settings.steps:
+            return outcome
     trainer = open_run(settings, folder, threads=1)
     last = None
     for last in trainer:  # noqa: B007

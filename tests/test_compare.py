@@ -131,6 +131,20 @@ def test_what_cannot_be_compared_is_said_before_anything_is_written(tmp_path, wo
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_task_file_is_compared_and_not_needed_again(tmp_path, monkeypatch):
+    (tmp_path / "tasks").mkdir()
+    file = tmp_path / "tasks" / "quick.toml"
+    file.write_text('id = "CartPole-v1"\n[vary]\naction_delay = { steps = [0, 1] }\n')
+    monkeypatch.chdir(tmp_path)
+    code, _, err = compare("tasks/quick.toml", *WORDS[1:], "--networks", "one-bit", "--seeds", 1)
+    assert code == 0, err
+    file.unlink()
+    run = tmp_path / "runs" / "compare-quick" / "one-bit-seed0"
+    for _ in Trainer.resume(run, 1, steps=2500):
+        pass
+    assert read_log(run / "log.jsonl")[-1]["varied"] is not None
+
+
 def test_a_comparison_needs_a_budget(tmp_path):
     with pytest.raises(UsageError, match="needs a budget"):
         runs_of(replace(SETTINGS, steps=None), ["gru"], 1, tmp_path)
@@ -150,6 +164,24 @@ def test_costs_are_what_the_formulas_say():
     assert cost["gru"].weight_bytes == 4 * (3 * 64 * (4 + 64 + 1) + 64 + 65 * 2)
     assert cost["gru"].additions == 3 * 64 * (4 + 64) + 64 * 2
     assert cost["lstm"].multiplies == 4 + 4 * 64 * (4 + 64) + 64 * 2 + 3 * 64
+
+
+def test_a_sweep_goes_on_with_runs_of_fewer_steps(tmp_path):
+    root = Path(__file__).parent.parent
+    told = []
+    for steps in ("1e3", "2e4", "1e3"):
+        words = f"--tasks CartPole-v1 --only base --seeds 1 --workers 1 --steps {steps}"
+        done = subprocess.run(
+            [sys.executable, root / "bench/sweep.py", *words.split(), "--out", tmp_path],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=os.environ | {"PYTHONPATH": str(root)},
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads((tmp_path / "sweep.jsonl").read_text()))
+    assert 1000 <= told[0]["steps"] < 20000 <= told[1]["steps"]
+    assert told[2] == told[1]
 
 
 def test_formats_are_compared_on_the_same_first_generation(tmp_path):
