@@ -23,6 +23,7 @@ from ..storage import reason, write_atomically
 from ..tasks import Task
 from .cost import Cost
 from .normaliser import CLIP, Normaliser
+from .rollout import usable_cores
 from .settings import Settings
 
 FORMAT = 1
@@ -200,7 +201,7 @@ class RealNetworks(Rivals):
         self._high = np.array(task.high, np.float32)
         self._output = np.zeros((population, spec.n_act))
         self._weights_of = weights_of
-        self._threads = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
+        self._threads = ThreadPoolExecutor(threads or usable_cores())
 
     @classmethod
     def of(cls, policy: RealPolicy, task: Task, population: int, threads: int | None = None):
