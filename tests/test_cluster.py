@@ -152,6 +152,14 @@ def test_a_lineage_that_lacks_lessons_is_left_alone(lineage):
     assert lineage.path.read_bytes() == before
 
 
+def test_a_full_disk_is_one_sentence_of_the_lineage(lineage):
+    lineage.path = Path("/dev/full")
+    with pytest.raises(
+        StorageError, match="^Cannot write /dev/full: no space left on device. Free"
+    ):
+        lineage.append(Lesson.of(np.zeros(2), some_moments(2, 1)))
+
+
 def test_a_flipped_bit_of_a_lesson_is_found(lineage):
     sound = lineage.path.read_bytes()
     for place in range(16, len(sound)):
