@@ -1,8 +1,11 @@
 """TensorBoard's event files: the log's numbers, in order, whatever happened to the run."""
 
+import errno
 import json
 import struct
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -150,6 +153,15 @@ def test_a_log_of_another_search_may_lack_a_field(run, tmp_path):
     run.events.rewind(1)
     assert curve(tmp_path, "search/certainty") == []
     assert curve(tmp_path, "return/mean") == [(1000, 10.0)]
+
+
+def test_a_full_disk_is_one_sentence_after_the_events_are_closed_too(run, monkeypatch):
+    run.rewind(0).generations(0, 1)
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(run.events._writer, "flush", full)
+    with pytest.raises(StorageError, match="no space left on device"), closing(run.events):
+        run.events.append(entry_of(1))
+    assert full.call_count == 2
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(run, tmp_path):

@@ -43,7 +43,7 @@ class Run:
     def axis(self, x: str) -> np.ndarray:
         """(entries,) float64: where each generation lies on the axis `x` of `AXES`."""
         if x == "generations":
-            return np.array([entry["generation"] + 1.0 for entry in self.entries])
+            return self.field("generation") + 1
         return self.field(x)
 
     def field(self, name: str) -> np.ndarray:

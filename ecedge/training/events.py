@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StorageError
@@ -58,9 +59,10 @@ class Events:
             raise self._failure(error) from error
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(OSError):  # `append` has said it, and what it wrote is on the disk
+                writer.close()
 
     def _begin(self) -> None:
         """An empty file instead of what there was."""
