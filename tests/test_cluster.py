@@ -154,9 +154,7 @@ def test_a_lineage_that_lacks_lessons_is_left_alone(lineage):
 
 def test_a_full_disk_is_one_sentence_of_the_lineage(lineage):
     lineage.path = Path("/dev/full")
-    with pytest.raises(
-        StorageError, match="^Cannot write /dev/full: no space left on device. Free"
-    ):
+    with pytest.raises(StorageError, match="Cannot write /dev/full: no space left on device"):
         lineage.append(Lesson.of(np.zeros(2), some_moments(2, 1)))
 
 
