@@ -274,6 +274,15 @@ def test_misuse_of_watch_is_one_sentence_and_writes_nothing(place, words, compla
     assert [path.name for path in place.iterdir()] == ["policy.onnx"]
 
 
+def test_a_task_without_a_step_limit_is_filmed_for_the_steps_given(place, monkeypatch):
+    monkeypatch.setitem(gymnasium.registry, "Dying-v0", EnvSpec("Dying-v0", Dying))
+    words = "policy.onnx", "--task", "Dying-v0", "--out", "film.gif"
+    assert "Dying-v0 has no step limit" in ecedge(*words)[2]
+    code, out, err = ecedge(*words, "--steps", 2)
+    assert (code, err) == (0, "")
+    assert "return 2.0 after 2 steps, cut there" in out
+
+
 def test_a_policy_without_a_task_is_one_sentence(place, cart_pole):
     save_policy("policy.onnx", policy_for(cart_pole), PolicyInfo(""))
     told = (

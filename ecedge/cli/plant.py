@@ -8,8 +8,9 @@ from pathlib import Path
 from ..errors import UsageError
 
 
-def plant_of(path: Path, policy, info, task: str | None):
-    """The task `task`, or else the one that the policy was trained for; its episodes end.
+def plant_of(path: Path, policy, info, task: str | None, endless: bool = False):
+    """The task `task`, or else the one that the policy was trained for; its episodes end, unless
+    `endless` ones will do.
 
     policy, info: what `load_policy` gave for `path`. UsageError: no task, or one that does not fit.
     """
@@ -20,9 +21,10 @@ def plant_of(path: Path, policy, info, task: str | None):
     plant = find_task(task or info.task)
     if plant.max_episode_steps is None:
         horizon = info.training.get("horizon")
-        if not isinstance(horizon, int):
+        if isinstance(horizon, int):
+            plant = replace(plant, max_episode_steps=horizon)
+        elif not endless:
             raise UsageError(f"{plant.id} has no step limit: an episode might never end.")
-        plant = replace(plant, max_episode_steps=horizon)
     spec = policy.spec
     if (plant.n_obs, plant.n_act, plant.actions) != (spec.n_obs, spec.n_act, spec.actions):
         whose = f"The policy was trained for {info.task}; it" if info.task else path

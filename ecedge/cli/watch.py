@@ -44,7 +44,7 @@ def watch(
     if seed < 0:
         raise UsageError(f"A seed is a number from 0, not {seed}.")
     loaded, info = load_policy(policy)
-    plant = plant_of(policy, loaded, info, task)
+    plant = plant_of(policy, loaded, info, task, endless=steps is not None)
     film = save_film(out or policy.with_name("watch.mp4"), loaded, plant, seed, steps, every, fps)
     if as_json:
         result = {
