@@ -404,6 +404,28 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_resume(tmp_path, whole):
     assert result(tmp_path) == whole
 
 
+@pytest.mark.parametrize("moment", ["_evaluate", "_save"])
+def test_an_interrupted_run_may_be_iterated_again(tmp_path, whole, moment):
+    trainer = Trainer(SMALL, tmp_path, 1)
+    real = getattr(trainer, moment)
+
+    def interrupted(*call):
+        if trainer.generation == 5:
+            setattr(trainer, moment, real)
+            raise KeyboardInterrupt
+        return real(*call)
+
+    setattr(trainer, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in trainer:
+            pass
+    assert [generation.generation for generation in trainer] == list(range(4, SMALL.generations))
+    assert result(tmp_path) == whole
+    head, lesson = 16, 8 * (SMALL.population + 1 + 2 * 4) + 4
+    size = (tmp_path / "lineage.bin").stat().st_size
+    assert size == head + SMALL.generations * lesson
+
+
 def test_a_run_can_be_resumed_before_its_first_generation(tmp_path, whole):
     generations = iter(Trainer(SMALL, tmp_path, 1))
     with pytest.MonkeyPatch.context() as patch:

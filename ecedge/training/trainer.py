@@ -116,6 +116,7 @@ class Trainer:
         self._seconds = 0.0
         self._best: Best | None = None
         self._saved = 0
+        self._torn = False  # a generation was begun and not saved
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -188,6 +189,8 @@ class Trainer:
             yield from self._run()
 
     def _run(self) -> Iterator[Generation]:
+        if self._torn:  # by Ctrl-C, say; the run is iterated once more
+            self._restore(load_checkpoint(self.folder / CHECKPOINT)[1])
         for leftover in self.folder.glob(".*.part"):  # of a process killed while it wrote
             leftover.unlink(missing_ok=True)
         self._log.rewind(self.generation)
@@ -221,6 +224,7 @@ class Trainer:
 
     def _run_generation(self, population: Population) -> Generation:
         begun = time.perf_counter()
+        self._torn = True
         number = self.generation
         spikes, substeps = population.counts
         moments = self._learner.begin()
@@ -252,6 +256,7 @@ class Trainer:
         self._log.append(asdict(generation))
         self._events.append(asdict(generation))
         self._save()
+        self._torn = False
         return generation
 
     def _evaluate(self, policy: Policy) -> tuple[float, float | None]:
@@ -306,6 +311,7 @@ class Trainer:
         self._steps = int(state["steps"])
         self._horizon.steps = int(state["horizon"])
         self._seconds = float(state["seconds"])
+        self._best = None
         if "best_image" in state:
             policy = self._kind.read(state["best_image"].tobytes())
             self._best = Best(
