@@ -157,26 +157,40 @@ def saved_generations(folder: Path) -> int:
 
 def test_episodes_grow_while_most_members_live_to_their_end():
     horizon = Horizon(100, 1000)
-    horizon.grow(np.array([100, 99, 99]))
+    assert horizon.steps == 1000
+    horizon.follow(0, np.array([1000, 999, 999]))
     assert horizon.steps == 100
-    horizon.grow(np.array([100, 100, 1]))
+    horizon.follow(1, np.array([100, 99, 99]))
+    assert horizon.steps == 100
+    horizon.follow(2, np.array([100, 100, 1]))
     assert horizon.steps == 103
-    for _ in range(200):
-        horizon.grow(np.full(3, horizon.steps))
+    for generation in range(3, 200):
+        horizon.follow(generation, np.full(3, horizon.steps))
+    assert horizon.steps == 1000
+    horizon.follow(200, np.array([1, 1, 1]))
     assert horizon.steps == 1000
 
 
-@pytest.mark.parametrize("first, last, begin", [(None, 500, 500), (100, 60, 60), (1, 2, 1)])
-def test_the_first_episodes_are_no_longer_than_the_last(first, last, begin):
-    assert Horizon(first, last).steps == begin
+def test_episodes_stay_whole_where_most_members_live_from_the_start():
+    horizon = Horizon(100, 1000)
+    horizon.follow(0, np.array([1000, 1000, 3]))
+    assert horizon.steps == 1000
+
+
+@pytest.mark.parametrize("first, last, cut", [(None, 500, 500), (100, 60, 60), (1, 2, 1)])
+def test_the_first_episodes_are_no_longer_than_the_last(first, last, cut):
+    horizon = Horizon(first, last)
+    horizon.follow(0, np.array([0, 0, 0]))
+    assert horizon.steps == cut
 
 
 def test_no_episode_of_training_is_longer_than_its_horizon(tmp_path):
-    settings = replace(SMALL, task="Pendulum-v1", first_horizon=5, generations=4)
+    settings = replace(SMALL, first_horizon=8, generations=4)
     train(settings, tmp_path)
     log = read_log(tmp_path / "log.jsonl")
-    assert [entry["horizon"] for entry in log] == [5, 6, 7, 8]
-    assert [entry["steps"] for entry in log] == [32 * steps for steps in (5, 11, 18, 26)]
+    assert [entry["horizon"] for entry in log] == [500, 8, 9, 10]
+    assert all(entry["best"] <= entry["horizon"] for entry in log)  # a step pays 1
+    assert all(entry["best"] == entry["horizon"] for entry in log[1:])
 
 
 # --- learning -------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def train(
     rho_bits: Annotated[int, option("Bits of a probability: 16 or 8.")] = Settings.rho_bits,
     first_horizon: Annotated[
         int | None,
-        option("Steps of training's first episodes; they grow while most members live so long."),
+        option("Steps of the first episodes where most members die; they grow as these live."),
     ] = Settings.first_horizon,
     horizon: Annotated[
         int | None, option("The most steps of a training episode. Default: the task's limit.")

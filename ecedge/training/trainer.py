@@ -233,7 +233,7 @@ class Trainer:
         fitness = rollout.returns + self._declared.step_reward * rollout.lengths
         self._learner.finish(fitness, moments)
         self._lineage.append(Lesson.of(fitness, moments))
-        self._horizon.grow(rollout.lengths)
+        self._horizon.follow(number, rollout.lengths)
         self._steps += rollout.steps
         spikes, substeps = np.subtract(population.counts, (spikes, substeps))
         evaluation = varied = None
