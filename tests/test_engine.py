@@ -17,12 +17,14 @@ from ecedge.engine import Batch, CoreNetwork, kernels
 from ecedge.errors import PolicyError, ToolError
 from ecedge.model import (
     CONTINUOUS,
+    DISCRETE,
     EXCITATORY_INHIBITORY,
     LIMITS,
     SIGNED,
     NetworkSpec,
     ObservationMap,
     Policy,
+    decode_action,
 )
 from ecedge.policy_file import OnnxPolicy, PolicyInfo, save_policy
 from ecedge.reference.network import input_drive, substep, unpacked
@@ -349,6 +351,51 @@ def test_inactive_members_are_left_untouched(kernel):
     assert (out[~active] == 12345).all()
     outputs = split(members.spec, all_states(batch))[3]
     np.testing.assert_array_equal(out[active], outputs[active])
+
+
+def observations_of(observation_map: ObservationMap, raw, off) -> np.ndarray:
+    """Observations that encode near the counts `raw`, `off` (of the same shape) counts beside."""
+    return np.ldexp(raw + off, -observation_map.exponent)
+
+
+@every_kernel
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("actions", [CONTINUOUS, DISCRETE])
+def test_acting_is_encode_step_and_decode(kernel, threads, actions):
+    random = np.random.default_rng(threads)
+    members = population(13, 8, actions=actions, output_gain=10)
+    off = random.choice([0, 0.5, -0.5, 0.3, 1e5, -1e300, 1e-300], members.raw.shape)
+    low = random.uniform(-9, 0, members.spec.n_act).astype(np.float32)
+    high = low + random.uniform(0, 9, members.spec.n_act).astype(np.float32)
+    acting, stepped = (members.batch(kernel=kernel, threads=threads) for _ in range(2))
+    row = () if actions == DISCRETE else (members.spec.n_act,)
+    out = np.zeros((13, *row), np.int64 if actions == DISCRETE else np.float32)
+    expected = out.copy()
+    for raw, beside in zip(members.raw, off, strict=True):
+        seen = observations_of(members.observation_map, raw, beside)
+        active = random.random(13) < 0.7
+        output = stepped.step(members.observation_map.encode(seen), active)
+        expected[active] = decode_action(members.spec, output, low, high)[active]
+        seen[~active] = np.nan  # not looked at
+        if threads == 1:
+            for part in (slice(0, 5), slice(5, 13)):
+                acting.act(part.start, seen[part], active[part], low, high, out[part])
+        else:
+            acting.act(0, seen, active, low, high, out)
+        np.testing.assert_array_equal(out, expected)
+        assert all_states(acting) == all_states(stepped)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_acting_refuses_what_is_not_finite(value, threads):
+    members = population(20, 1)
+    batch = members.batch(threads=threads)
+    seen = np.zeros((20, members.spec.n_obs))
+    seen[17, -1] = value
+    bounds = np.zeros((2, members.spec.n_act), np.float32)
+    with pytest.raises(PolicyError, match="finite"):
+        batch.act(0, seen, np.ones(20, bool), *bounds, np.zeros((20, 3), np.float32))
 
 
 @every_kernel

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 
-from ..errors import ToolError
-from ..model import NetworkSpec, ObservationMap
+from ..errors import PolicyError, ToolError
+from ..model import DISCRETE, NetworkSpec, ObservationMap
 from ._library import c_spec, check, contiguous, ffi, lib, pointer, word
 
 
@@ -118,18 +119,35 @@ class Batch:
             check(lib.ec_batch_step(self._batch, *ends))
         return out
 
-    def step_part(self, first: int, raw, active, out: np.ndarray) -> None:
-        """The same for members `first` ... `first + len(raw) - 1`, on the caller's thread.
+    def act(self, first: int, observations, active, low, high, out: np.ndarray) -> None:
+        """One control step, between a task's floats, of the members `first` ... where `active` (M,)
+        bool is set: the map's `encode`, `step` and `decode_action` at once.
 
-        Threads may do so at once with parts that do not overlap, but with nothing else.
+        observations: (M, n_obs) float64; low, high: (n_act,) float32; out: (M, n_act) float32 of
+        continuous actions, (M,) int64 of discrete ones. Rows of inactive members are neither read
+        nor written. All members at once are shared by the batch's own threads; several threads may
+        act for parts that do not overlap, but do nothing else meanwhile. PolicyError: an
+        observation is not a finite number.
         """
-        count = len(raw)
-        raw = contiguous(raw, np.int16, (count, self.spec.n_obs))
+        count, spec = len(observations), self.spec
+        observations = contiguous(observations, np.float64, (count, spec.n_obs))
         mask = contiguous(active, np.uint8, (count,))
-        if out.shape != (count, self.spec.n_act) or out.dtype != np.int16 or not out.flags.carray:
-            raise ValueError(f"out must be a writeable, contiguous int16 array of {count} rows")
-        ends = pointer(raw, "int16_t[]"), pointer(mask, "uint8_t[]"), pointer(out, "int16_t[]")
-        check(lib.ec_batch_step_part(self._batch, word(first), count, *ends))
+        discrete = spec.actions == DISCRETE
+        shape, dtype = ((count,), np.int64) if discrete else ((count, spec.n_act), np.float32)
+        if out.shape != shape or out.dtype != dtype or not out.flags.carray:
+            raise ValueError(f"out must be a writeable, contiguous {dtype} array of shape {shape}")
+        if discrete:
+            bounds, ends = (ffi.NULL, ffi.NULL), (ffi.NULL, pointer(out, "int64_t[]"))
+        else:
+            bounds = [contiguous(bound, np.float32, (spec.n_act,)) for bound in (low, high)]
+            bounds = [pointer(bound, "float[]") for bound in bounds]
+            ends = pointer(out, "float[]"), ffi.NULL
+        seen = pointer(observations, "double[]"), pointer(mask, "uint8_t[]")
+        with self._turn if count == self.population else nullcontext():
+            result = lib.ec_batch_act(self._batch, word(first), count, *seen, *bounds, *ends)
+        if result == lib.EC_ERR_NOT_FINITE:
+            raise PolicyError("An observation is not a finite number.")
+        check(result)
 
     def state(self, member: int) -> bytes:
         """A member's state in the order of the digest."""

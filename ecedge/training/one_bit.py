@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine import Batch
 from ..evolution import Evolution
-from ..model import ObservationMap, Policy, decode_action
+from ..model import ObservationMap, Policy
 from ..policy_file import PolicyInfo, save_policy
 from ..reference import with_golden_trace
 from ..tasks import Task
@@ -81,7 +81,10 @@ class OneBitNetworks(Batch):
         super().__init__(spec, population, threads)
         self._low = np.array(task.low, np.float32)
         self._high = np.array(task.high, np.float32)
-        self._output = np.zeros((population, spec.n_act), np.int16)
+        if task.discrete:
+            self._actions = np.zeros(population, np.int64)
+        else:
+            self._actions = np.tile(self._low, (population, 1))
 
     @classmethod
     def of(cls, policy: Policy, task: Task, population: int, threads: int | None = None):
@@ -92,20 +95,13 @@ class OneBitNetworks(Batch):
             networks.load(member, policy.synapses)
         return networks
 
-    def set_map(self, observation_map: ObservationMap) -> None:
-        super().set_map(observation_map)
-        self._map = observation_map
-
     def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:
         """One control step of the members where `live` (M,) bool is set.
 
-        observations: (M, n_obs) float -> actions as `decode_action` gives them, (M, ...). Threads
-        may do so at once with members that do not overlap. PolicyError: not a finite number.
+        observations: (M, n_obs) float -> actions as `decode_action` gives them, (M, ...); others
+        keep their last. Threads may do so at once with members that do not overlap. PolicyError:
+        not a finite number.
         """
-        raw = self._map.encode(observations)
-        output = self._output[members]
-        if len(raw) == self.population:
-            self.step(raw, live, out=output)
-        else:
-            self.step_part(members.start, raw, live, out=output)
-        return decode_action(self.spec, output, self._low, self._high)
+        actions = self._actions[members]
+        super().act(members.start, observations, live, self._low, self._high, actions)
+        return actions.copy()

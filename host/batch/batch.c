@@ -5,6 +5,7 @@
 
 #include "kernel.h"
 #include "pool.h"
+#include "signals.h"
 
 #if defined(__x86_64__)
 #include "cpu_x86.h"
@@ -18,6 +19,7 @@ struct ec_batch {
     uint8_t *members;     /* population x layout.member_size */
     uint64_t *excitatory; /* layout.excitatory */
     ec_channel *map;      /* layout.map */
+    float *counts_per_unit; /* n_obs: the map's exponents */
     uint32_t *rho_planes; /* 16 x rho_stride */
     uint32_t rho_stride;
     uint32_t *scratch;    /* threads x 5 x rho_stride */
@@ -141,12 +143,14 @@ ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t thr
     batch->members = allocate(population, layout->member_size);
     batch->excitatory = allocate(layout->stride / 2, sizeof *batch->excitatory);
     batch->map = allocate(spec->n_obs, sizeof *batch->map);
+    batch->counts_per_unit = allocate(spec->n_obs, sizeof *batch->counts_per_unit);
     batch->rho_planes = allocate(16, 4 * (size_t)batch->rho_stride);
     batch->scratch = allocate(workers, 20 * (size_t)batch->rho_stride);
     batch->spikes = allocate(population, sizeof *batch->spikes);
     batch->steps = allocate(population, sizeof *batch->steps);
-    if (!batch->pool || !batch->members || !batch->excitatory || !batch->map || !batch->rho_planes ||
-        !batch->scratch || !batch->spikes || !batch->steps) {
+    if (!batch->pool || !batch->members || !batch->excitatory || !batch->map ||
+        !batch->counts_per_unit || !batch->rho_planes || !batch->scratch || !batch->spikes ||
+        !batch->steps) {
         ec_batch_destroy(batch);
         return NULL;
     }
@@ -166,6 +170,7 @@ void ec_batch_destroy(ec_batch *batch)
     free(batch->members);
     free(batch->excitatory);
     free(batch->map);
+    free(batch->counts_per_unit);
     free(batch->rho_planes);
     free(batch->scratch);
     free(batch->spikes);
@@ -185,6 +190,8 @@ int ec_batch_map(ec_batch *batch, const ec_channel *map)
             return EC_ERR_FIELD;
     }
     memcpy(batch->map, map, batch->layout.spec.n_obs * sizeof *map);
+    for (uint32_t i = 0; i < batch->layout.spec.n_obs; i++)
+        batch->counts_per_unit[i] = ec_counts_per_unit(map[i].exponent);
     return 0;
 }
 
@@ -371,7 +378,6 @@ int ec_batch_gradient(ec_batch *batch, const int32_t *ranks, int32_t *gradient)
 
 typedef struct {
     ec_batch *batch;
-    uint32_t base; /* the member that row 0 of the arrays is */
     const uint8_t *which;
     const int16_t *raw;
     int16_t *output;
@@ -400,23 +406,28 @@ static void prefetch(const uint8_t *member, uint32_t size)
         __builtin_prefetch(member + at, 0, 2);
 }
 
+/* One step of member k, while member k + 1, if there is one before `end`, is fetched. */
+static const int16_t *step_member(ec_batch *batch, uint32_t k, uint32_t end, const int16_t *raw)
+{
+    const ec_layout *layout = &batch->layout;
+    uint8_t *member = member_at(batch, k);
+    if (k + 1 < end)
+        prefetch(member + layout->member_size, layout->member_size);
+    batch->spikes[k] += batch->kernel->step(layout, member, raw);
+    batch->steps[k]++;
+    return (const void *)(member + layout->output_at);
+}
+
 static void step_members(void *context, uint32_t first, uint32_t end, uint32_t worker)
 {
     (void)worker;
     const stepping *job = context;
-    ec_batch *batch = job->batch;
-    const ec_layout *layout = &batch->layout;
+    const ec_spec *spec = &job->batch->layout.spec;
     for (uint32_t k = first; k < end; k++) {
-        size_t row = k - job->base;
-        if (job->which && !job->which[row])
+        if (job->which && !job->which[k])
             continue;
-        uint8_t *member = member_at(batch, k);
-        if (k + 1 < end)
-            prefetch(member + layout->member_size, layout->member_size);
-        batch->spikes[k] += batch->kernel->step(layout, member, job->raw + row * layout->spec.n_obs);
-        batch->steps[k]++;
-        memcpy(job->output + row * layout->spec.n_act, member + layout->output_at,
-               2u * layout->spec.n_act);
+        const int16_t *output = step_member(job->batch, k, end, job->raw + (size_t)k * spec->n_obs);
+        memcpy(job->output + (size_t)k * spec->n_act, output, 2u * spec->n_act);
     }
 }
 
@@ -434,14 +445,73 @@ int ec_batch_step(ec_batch *batch, const int16_t *raw, const uint8_t *active, in
     return 0;
 }
 
-int ec_batch_step_part(ec_batch *batch, uint32_t first, uint32_t count, const int16_t *raw,
-                       const uint8_t *active, int16_t *output)
+/* Acting: a step between a task's floats. */
+
+#define OBSERVATIONS_MOST 1024 /* that ec_spec_check allows */
+
+typedef struct {
+    ec_batch *batch;
+    uint32_t base; /* the member that row 0 of the arrays is */
+    const double *observations;
+    const uint8_t *active;
+    const float *low, *high;
+    float *continuous;
+    int64_t *discrete;
+    bool refused; /* set by any thread, read when all are done */
+} acting;
+
+static bool encode(const ec_batch *batch, const double *observation, int16_t *raw)
 {
-    if (first > batch->population || count > batch->population - first)
+    for (uint32_t i = 0; i < batch->layout.spec.n_obs; i++) {
+        if (!ec_is_finite(observation[i]))
+            return false;
+        raw[i] = ec_encode(observation[i], batch->counts_per_unit[i]);
+    }
+    return true;
+}
+
+static void act_members(void *context, uint32_t first, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    acting *job = context;
+    const ec_spec *spec = &job->batch->layout.spec;
+    int16_t raw[OBSERVATIONS_MOST];
+    for (uint32_t row = first; row < end; row++) {
+        if (!job->active[row])
+            continue;
+        if (!encode(job->batch, job->observations + (size_t)row * spec->n_obs, raw)) {
+            __atomic_store_n(&job->refused, true, __ATOMIC_RELAXED);
+            return;
+        }
+        const int16_t *output = step_member(job->batch, job->base + row, job->base + end, raw);
+        if (job->discrete)
+            job->discrete[row] = ec_choose(output, spec->n_act);
+        for (uint32_t i = 0; job->continuous && i < spec->n_act; i++)
+            job->continuous[(size_t)row * spec->n_act + i] = ec_decode(output[i], job->low[i], job->high[i]);
+    }
+}
+
+int ec_batch_act(ec_batch *batch, uint32_t first, uint32_t count, const double *observations,
+                 const uint8_t *active, const float *low, const float *high, float *continuous,
+                 int64_t *discrete)
+{
+    if (first > batch->population || count > batch->population - first || !continuous == !discrete)
         return EC_ERR_ARGUMENT;
-    stepping job = {.batch = batch, .base = first, .which = active, .raw = raw, .output = output};
-    step_members(&job, first, first + count, 0);
-    return 0;
+    acting job = {
+        .batch = batch,
+        .base = first,
+        .observations = observations,
+        .active = active,
+        .low = low,
+        .high = high,
+        .continuous = continuous,
+        .discrete = discrete,
+    };
+    if (count == batch->population)
+        ec_pool_run(batch->pool, act_members, &job, count, 8);
+    else
+        act_members(&job, 0, count, 0);
+    return job.refused ? EC_ERR_NOT_FINITE : 0;
 }
 
 int ec_batch_state(const ec_batch *batch, uint32_t member, uint8_t *state)

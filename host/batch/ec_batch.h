@@ -11,6 +11,8 @@
 
 #include "ec_policy.h"
 
+#define EC_ERR_NOT_FINITE -32 /* beyond those of ec_base.h: an observation is infinite or no number */
+
 typedef struct ec_batch ec_batch;
 
 /* The kernels that this machine can run, best first; NULL beyond the last. */
@@ -45,10 +47,15 @@ int ec_batch_reset(ec_batch *batch, const uint8_t *which);
  * raw: population x n_obs counts; output: population x n_act, rows of inactive members untouched. */
 int ec_batch_step(ec_batch *batch, const int16_t *raw, const uint8_t *active, int16_t *output);
 
-/* The same for the `count` members from `first` on, on the caller's thread: row 0 is member `first`.
- * Several threads may do so at once with members that do not overlap. */
-int ec_batch_step_part(ec_batch *batch, uint32_t first, uint32_t count, const int16_t *raw,
-                       const uint8_t *active, int16_t *output);
+/* One control step of the `count` members from `first` on, in the terms of a task: row 0 of all arrays
+ * is member `first`. observations: count x n_obs; actions go to `continuous` (count x n_act), between
+ * the bounds `low` and `high` (n_act), or to `discrete` (count); the other is NULL. Rows of members
+ * whose byte in `active` is 0 are neither read nor written. EC_ERR_NOT_FINITE: which
+ * members made the step is not known. All members at once share the batch's threads; parts
+ * are done on the caller's, several at once if they do not overlap. */
+int ec_batch_act(ec_batch *batch, uint32_t first, uint32_t count, const double *observations,
+                 const uint8_t *active, const float *low, const float *high, float *continuous,
+                 int64_t *discrete);
 
 /* The state of one member in the order of the digest: 2 N + N/8 + 2 n_act bytes. */
 int ec_batch_state(const ec_batch *batch, uint32_t member, uint8_t *state);
