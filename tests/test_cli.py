@@ -179,6 +179,7 @@ def test_a_command_line_that_does_not_parse_names_the_help(place, words):
         (["train", "CartPole-v1", "--population", "1"], "2 to 16000 members, not 1"),
         (["train", "CartPole-v1", "--seed", "-1"], "A seed is a number from 0"),
         (["train", "CartPole-v1", "--generations", "0"], "generations is 0"),
+        (["train", "CartPole-v1", "--steps", "many"], "A run of many steps cannot be done"),
         (["train", "CartPole-v1", "--learning-rate", "2"], "learning rate is 2"),
         (["train", "CartPole-v1", "--step", "jump"], "plain, momentum, adam, scaled, sign"),
         (["train", "CartPole-v1", "--rho-bits", "4"], "16 or 8 bits"),

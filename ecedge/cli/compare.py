@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
 from ..training.settings import Settings
-from .options import INTERRUPTED, AsJson
+from .options import INTERRUPTED, AsJson, plant_steps
 
 
 def compare(
@@ -24,7 +23,10 @@ def compare(
         str, typer.Option(help="Kinds to compare: one-bit, rsnn, gru, lstm.")
     ] = "one-bit,rsnn,gru,lstm",
     seeds: Annotated[int, typer.Option(help="Runs of each kind, with seeds from 0.")] = 3,
-    steps: Annotated[float, typer.Option(help="Plant steps of each run, as 5e6.")] = 5e6,
+    steps: Annotated[
+        int,
+        typer.Option(help="Plant steps of each run, as 5e6.", parser=plant_steps, metavar="<int>"),
+    ] = 5_000_000,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder. Default: runs/compare-TASK.")
     ] = None,
@@ -62,11 +64,9 @@ def compare(
     from ..training.compare import EXPLANATION, draw, judge, open_run, runs_of, table
     from .train import describe, folder_name
 
-    if not 1 <= steps < 1e15:
-        raise UsageError(f"A run of {steps:g} steps cannot be done; give 1 or more, as 5e6.")
     settings = Settings(
         find_task(task).declaration or task,
-        steps=round(steps),
+        steps=steps,
         population=population,
         neurons=neurons,
         horizon=horizon,

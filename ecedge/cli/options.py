@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
+
 INTERRUPTED = 2  # the exit code after Ctrl-C
 
 PolicyFile = Annotated[Path, typer.Argument(help="A policy.onnx of ecedge.", metavar="POLICY")]
@@ -18,3 +20,14 @@ ProjectFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def plant_steps(text: str | int) -> int:
+    """A number of plant steps, also as 5e6."""
+    try:
+        steps = float(text)
+    except ValueError:
+        steps = 0.0
+    if not 1 <= steps < 1e15:
+        raise UsageError(f"A run of {text} steps cannot be done; give 1 or more, as 5e6.")
+    return round(steps)

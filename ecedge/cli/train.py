@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 
 from ..errors import StorageError, UsageError
 from ..training.settings import Settings
-from .options import INTERRUPTED
+from .options import INTERRUPTED, plant_steps
 
 SETTINGS = {field.name for field in fields(Settings)}
 
@@ -49,7 +49,12 @@ def train(
         float | None, option("Stop once an evaluation's mean return reaches this.")
     ] = None,
     steps: Annotated[
-        int | None, option("Stop after the generation that brings the plant steps of all to this.")
+        int | None,
+        option(
+            "Stop after the generation that brings the plant steps of all to this, as 5e6.",
+            parser=plant_steps,
+            metavar="<int>",
+        ),
     ] = None,
     population: Annotated[int, option("Members of a generation.")] = Settings.population,
     learning_rate: Annotated[
