@@ -19,7 +19,7 @@ struct ec_batch {
     uint8_t *members;     /* population x layout.member_size */
     uint64_t *excitatory; /* layout.excitatory */
     ec_channel *map;      /* layout.map */
-    float *counts_per_unit; /* n_obs: the map's exponents */
+    float *counts_per_unit; /* n_obs: of the map's exponents */
     uint32_t *rho_planes; /* 16 x rho_stride */
     uint32_t rho_stride;
     uint32_t *scratch;    /* threads x 5 x rho_stride */

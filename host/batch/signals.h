@@ -3,9 +3,7 @@
 #ifndef EC_SIGNALS_H
 #define EC_SIGNALS_H
 
-#include "ec_policy.h"
-
-#define EC_OUTPUT_ONE 2048 /* of an output: 1.0 */
+#include "ec_net.h"
 
 /* 2^exponent */
 static inline float ec_counts_per_unit(int exponent)
