@@ -4,9 +4,6 @@
 
 #include "ec_policy.h"
 
-#define EC_V_TH       64   /* threshold of the membrane potential */
-#define EC_OUTPUT_ONE 2048 /* the output that means 1.0 */
-
 /* Bytes of memory behind one network: give ec_net_init a 4-byte aligned block of this size.
  *   spikes N/8 | output 2 n_act (filled to 4) | current N | membrane N | drive N | spike list 2 N
  */

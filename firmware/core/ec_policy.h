@@ -21,6 +21,9 @@
 #define EC_ACTIONS_CONTINUOUS         0
 #define EC_ACTIONS_DISCRETE           1
 
+#define EC_V_TH       64   /* threshold of the membrane potential */
+#define EC_OUTPUT_ONE 2048 /* the output that means 1.0 */
+
 /* The numbers that define a network; ranges in docs/MODEL.md section 1. */
 typedef struct {
     uint16_t n_obs;
@@ -32,8 +35,8 @@ typedef struct {
     uint8_t current_shift;
     uint8_t membrane_shift;
     uint8_t output_shift;
-    int8_t recurrent_gain; /* a recurrent synapse weighs 2^recurrent_gain; the threshold is 64 */
-    uint8_t output_gain;   /* an output synapse weighs 2^output_gain; 1.0 is 2048 */
+    int8_t recurrent_gain; /* a recurrent synapse weighs 2^recurrent_gain, the threshold EC_V_TH */
+    uint8_t output_gain;   /* an output synapse weighs 2^output_gain, 1.0 is EC_OUTPUT_ONE */
     uint8_t input_shift;
     uint8_t actions;
 } ec_spec;

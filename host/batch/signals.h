@@ -3,7 +3,7 @@
 #ifndef EC_SIGNALS_H
 #define EC_SIGNALS_H
 
-#include "ec_net.h"
+#include "ec_policy.h"
 
 /* 2^exponent */
 static inline float ec_counts_per_unit(int exponent)
