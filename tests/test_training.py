@@ -408,10 +408,11 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_resume(tmp_path, whole):
     assert (code, out) == (2, "")
     message = err.splitlines()[-1]
     saved = saved_generations(tmp_path)
-    assert message == (
-        f"ecedge: Interrupted; {saved} generations are safe. "
+    assert message in [  # the last one may be on the disk before the trainer knows
+        f"ecedge: Interrupted; {known} generations are safe. "
         f"Go on with: ecedge train --resume {tmp_path}"
-    )
+        for known in (saved - 1, saved)
+    ]
     assert 5 <= saved < SMALL.generations  # a generation's line is written before it is saved
     assert "Traceback" not in err
     resume(tmp_path)
