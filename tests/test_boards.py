@@ -88,7 +88,7 @@ def tree(tmp_path) -> Path:
         ("stack = 8192", "stack = true", "stack must be int"),
         ('"mps2-an386"', '"mps2"', 'names the board "mps2"'),
         ('port = "cmsdk"', 'port = "nowhere"', 'port "nowhere", which does not exist'),
-        ('"link.ld"', '"lost.ld"', "lost.ld, which does not exist"),
+        ('"cortex-m4f"', '"z80"', '"z80", of no known architecture'),
         ("neurons = 512", "neurons = 5000", "5000 neurons is impossible"),
         ("max_payload = 512", "max_payload = 100", "100 bytes in a request is impossible"),
         ("policy_ram = 65_536", "policy_ram = 3", "multiple of 4"),
@@ -122,7 +122,8 @@ def test_same_inputs_give_the_same_bytes(tmp_path):
     first, second = contents(tmp_path / "a"), contents(tmp_path / "b")
     assert first == second
     assert {"policy.c", "policy.h", "ec_config.h", "Makefile", "README.md"} <= first.keys()
-    assert {name.split("/")[0] for name in first if "/" in name} == {"core", "app", "port", "board"}
+    folders = {"core", "app", "bare", "cpu", "port", "board"}
+    assert {name.split("/")[0] for name in first if "/" in name} == folders
     made = b"".join(data for name, data in first.items() if "/" not in name)
     assert str(tmp_path).encode() not in made and str(sources_root()).encode() not in made
 
@@ -307,7 +308,7 @@ def test_damaged_object_is_made_again(tmp_path):
             {"ram": Region(0x20000000, 16384)},
             r"[\d,]+ bytes of RAM, 8,192 of them for the stack \(it has 16,384\)",
         ),
-        ({"stack": 256}, r"\d{3,} bytes of stack \(its linker script keeps 256\)"),
+        ({"stack": 256}, r"\d{3,} bytes of stack \(its board.toml keeps 256\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_linking(tmp_path, change, numbers):

@@ -25,6 +25,8 @@ import numpy as np
 import pytest
 from cobs import cobs
 
+from ecedge.boards import find_board
+from ecedge.boards.build import build as build_firmware
 from ecedge.model import NetworkSpec, ObservationMap, Policy
 from ecedge.reference import control_step, reset, state_bytes, with_golden_trace
 from ecedge.reference.network import golden_input
@@ -41,8 +43,7 @@ C_TEST_NAMES = [
 ]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 STRICT += ["-fno-strict-aliasing"]  # as ecedge.export.project says
-BARE = ["-Os", "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections"]
-BARE += ["-Wl,--gc-sections"]
+BARE = ["-Os", "-ffreestanding"]
 DEADLINE = 10.0  # seconds, for whatever should take none
 
 HELLO, RESET, STEP, STATUS, PEEK = 1, 2, 3, 7, 9
@@ -204,8 +205,13 @@ def test_template_port_compiles(tmp_path):
     board = "mps2-an386"
     write_project(tmp_path, board, None)
     for source in sorted((FIRMWARE / "ports/template").glob("*.c")):
-        includes = [f"-I{tmp_path}", f"-I{FIRMWARE / 'core'}", f"-I{FIRMWARE / 'app'}"]
-        flags = [*STRICT, *BARE[:2], *includes]
+        folders = [
+            FIRMWARE / "core",
+            FIRMWARE / "app",
+            FIRMWARE / "bare",
+            FIRMWARE / "boards" / board,
+        ]
+        flags = [*STRICT, *BARE, *(f"-I{folder}" for folder in (tmp_path, *folders))]
         run([*arm_compiler(), *flags, "-c", source, "-o", tmp_path / f"{source.stem}.o"])
 
 
@@ -227,21 +233,6 @@ def test_core_compiles_for_small_chips_without_a_warning(tmp_path, target, sourc
     output = [] if "-fsyntax-only" in flags else ["-o", tmp_path / "core.o"]
     flags = [*STRICT, "-Os", "-ffreestanding", *flags]
     run(["clang", f"--target={triple}", *flags, source, *output])
-
-
-@pytest.mark.parametrize(
-    "script", sorted((FIRMWARE / "boards").glob("*/*.ld")), ids=lambda path: path.parent.name
-)
-def test_linker_script_and_board_tell_the_same_memory(script):
-    facts = tomllib.loads((script.parent / "board.toml").read_text())
-    text = script.read_text()
-    unit = {"": 1, "K": 1024, "M": 1024 * 1024}
-    for region in ("flash", "ram"):
-        pattern = rf"\b{region}\s+\(\w+\)\s*: ORIGIN = (\w+), LENGTH = (\d+)([KM]?)"
-        origin, length, suffix = re.search(pattern, text).groups()
-        assert facts[region] == {"origin": int(origin, 0), "length": int(length) * unit[suffix]}
-    stack, suffix = re.search(r"stack_size = (\d+)([KM]?);", text).groups()
-    assert facts["stack"] == int(stack) * unit[suffix]
 
 
 # -- a host ----------------------------------------------------------------------------------------
@@ -576,11 +567,8 @@ def upload(client: Host, policy: Policy) -> None:
 
 @pytest.fixture(scope="module")
 def mps2_firmware(tmp_path_factory):
-    board = "mps2-an386"
-    script = FIRMWARE / "boards" / board / "link.ld"
-    flags = [*BARE, "-T", script]
-    folder = tmp_path_factory.mktemp(board)
-    return build(arm_compiler(), folder, FIRMWARE / "ports/cmsdk", board, BUILTIN, flags)
+    folder = tmp_path_factory.mktemp("mps2") / "firmware"
+    return build_firmware(BUILTIN, find_board("mps2-an386"), folder).elf
 
 
 @contextlib.contextmanager

@@ -28,7 +28,9 @@ ANY_SYSTEM_HEADER = None
 INCLUDES = {
     "firmware/core": (set(), FREESTANDING),
     "firmware/app": ({"ec_device.h", *GENERATED}, FREESTANDING),
-    "firmware/ports/*": ({"ec_port.h", "ec_device.h", "ec_config.h", "board.h"}, FREESTANDING),
+    "firmware/bare": ({"ec_port.h", "ec_device.h", "ec_config.h"}, FREESTANDING),
+    "firmware/cpu/*": ({"bare.h", "chip.h"}, FREESTANDING),
+    "firmware/ports/*": ({"bare.h", "board.h", "cortex.h"}, FREESTANDING),
     "firmware/boards/*": (set(), FREESTANDING),
     "host/batch": ({"ec_base.h", "ec_policy.h", "ec_random.h"}, ANY_SYSTEM_HEADER),
     "host/vdev": ({"ec_port.h", "ec_device.h", "ec_config.h"}, ANY_SYSTEM_HEADER),
@@ -77,7 +79,8 @@ def test_every_folder_of_c_has_its_line():
 
 def test_boards_are_named_in_their_own_folders_alone():
     names = [name for name in board_names() if name != "virtual"]
-    for folder in ("firmware/core", "firmware/app", "firmware/ports", "host"):
+    folders = ("core", "app", "bare", "cpu", "ports")
+    for folder in (*(f"firmware/{name}" for name in folders), "host"):
         for path in sources(ROOT / folder):
             chosen = re.search(r"^\s*#\s*(el)?if.*\bBOARD_", code_of(path), re.MULTILINE)
             assert not chosen, path

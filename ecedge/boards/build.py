@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from .registry import Board, Capacity
 from .stack import StackUse, measure_stack
 from .toolchain import Toolchain, find_toolchain
 
-EXCEPTION_FRAME = 36  # Armv7-M: 8 words and the filling to 8 bytes
 EXCEPTION_FRAME_FPU = 108
 
 
@@ -85,7 +83,7 @@ def build(
     project = write_project(policy, board, out, capacity, command)
     paths = _compile(project, toolchain)
     objects = Objects(paths)
-    entries = [_entry(project), "main"]
+    entries = [project.entry, "main"]
     stack = measure_stack(objects, entries, _exception_frame(board))
     if not board.is_host:
         _check_fit(board, objects.sizes(objects.live(entries)), stack)
@@ -109,14 +107,14 @@ def _compile(project: Project, toolchain: Toolchain) -> list[Path]:
 
 
 def _link(project: Project, toolchain: Toolchain, objects: list[Path]) -> Path:
-    script = project.folder / "board" / project.board.linker_script
-    scripts = [script] if project.board.linker_script else []
+    scripts = [project.folder / script for script in project.linker_scripts]
     target = Path("build", project.program)
     arguments = [
         *toolchain.translate(project.cflags),
         *(str(path.relative_to(project.folder)) for path in objects),
         *project.ldflags,
-        *(["-Wl,-e," + _entry(project)] if toolchain.wants_entry and scripts else []),
+        *(() if project.board.is_host else toolchain.libraries),
+        *(["-Wl,-e," + project.entry] if toolchain.wants_entry and scripts else []),
         "-o",
         str(target),
     ]
@@ -161,7 +159,7 @@ def _check_fit(board: Board, sizes: Sizes, stack: StackUse) -> None:
             f"(it has {board.ram.length:,})"
         )
     if stack.worst > board.stack:
-        lacks.append(f"{stack.worst:,} bytes of stack (its linker script keeps {board.stack:,})")
+        lacks.append(f"{stack.worst:,} bytes of stack (its board.toml keeps {board.stack:,})")
     if lacks:
         raise BoardError(
             f"The firmware does not fit {board.name}: it needs {' and '.join(lacks)}.",
@@ -170,18 +168,12 @@ def _check_fit(board: Board, sizes: Sizes, stack: StackUse) -> None:
 
 
 def _exception_frame(board: Board) -> int:
+    """Bytes that the core itself pushes for an interrupt."""
     if board.is_host:
         return 0
-    return EXCEPTION_FRAME if "-mfloat-abi=soft" in board.cpu_flags else EXCEPTION_FRAME_FPU
-
-
-def _entry(project: Project) -> str:
-    """The symbol where the program begins, as its linker script says."""
-    if not project.board.linker_script:
-        return "main"
-    script = project.folder / "board" / project.board.linker_script
-    found = re.search(r"\bENTRY\s*\(\s*(\w+)\s*\)", script.read_text("utf-8"))
-    return found.group(1) if found else "main"
+    if "-mfloat-abi=hard" in board.cpu_flags:
+        return EXCEPTION_FRAME_FPU
+    return board.architecture.exception_frame
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -17,6 +17,51 @@ MIN_PAYLOAD = 96  # docs/LINK.md: every device takes at least this
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """A folder of `firmware/cpu` and its compilers.
+
+    cores: how the names of its cores begin. gcc, package: the compiler and what brings it on
+    Debian. zig_target: of the compiler in the package ziglang, None where it links nothing.
+    exception_frame: bytes that the core itself pushes for an interrupt.
+    """
+
+    name: str
+    cores: str
+    gcc: str
+    package: str
+    zig_target: str | None
+    exception_frame: int
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="cortex-m",
+        cores="cortex-m",
+        gcc="arm-none-eabi-gcc",
+        package="gcc-arm-none-eabi",
+        zig_target="thumb-freestanding-eabi",
+        exception_frame=36,  # 8 words and the filling to 8 bytes
+    ),
+    Architecture(
+        name="riscv",
+        cores="rv32",
+        gcc="riscv64-unknown-elf-gcc",
+        package="gcc-riscv64-unknown-elf",
+        zig_target="riscv32-freestanding-none",
+        exception_frame=0,  # the handler saves what it uses
+    ),
+    Architecture(
+        name="avr",
+        cores="avr",
+        gcc="avr-gcc",
+        package="gcc-avr",
+        zig_target=None,
+        exception_frame=3,  # an address
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Region:
     """Memory of the part, in bytes."""
 
@@ -95,7 +140,7 @@ class Board:
     """The facts of `firmware/boards/<name>/board.toml`. Sizes in bytes, rates in Hz.
 
     core: "cortex-m4f" and the like, or "host". cpu_flags: gcc's for the core. flasher: what puts
-    an image on the board, "none" where nothing does. stack: what the linker script keeps for it.
+    an image on the board, "none" where nothing does. stack: RAM that is kept for it.
     flash and ram are None where nothing limits them. baud: 0 for a line that costs no time.
     """
 
@@ -109,7 +154,6 @@ class Board:
     baud: int
     limits: Capacity
     cpu_flags: tuple[str, ...] = ()
-    linker_script: str = ""
     stack: int = 0
     flash: Region | None = None
     ram: Region | None = None
@@ -123,8 +167,13 @@ class Board:
         return self.core == HOST_CORE
 
     @property
+    def architecture(self) -> Architecture | None:
+        """None where the firmware is a process of this machine."""
+        return next((a for a in ARCHITECTURES if self.core.startswith(a.cores)), None)
+
+    @property
     def port_folder(self) -> Path:
-        """The sources of its `ec_port.h`."""
+        """The sources of its port: `ec_port.h` for the host, `bare.h` for a chip."""
         root = self.folder.parents[2]
         return root / "host/vdev" if self.is_host else root / "firmware/ports" / self.port
 
@@ -175,8 +224,8 @@ def _read_board(folder: Path) -> Board:
         raise BoardError(f'{where} names the board "{board.name}"; its folder must be called so.')
     if not board.is_host and not (board.flash and board.ram and board.stack):
         raise BoardError(f"{where} must tell [flash], [ram] and stack.")
-    if board.linker_script and not (folder / board.linker_script).is_file():
-        raise BoardError(f"{where} names {board.linker_script}, which does not exist.")
+    if not board.is_host and board.architecture is None:
+        raise BoardError(f'{where} names the core "{board.core}", of no known architecture.')
     if not board.port_folder.is_dir():
         raise BoardError(f'{where} names the port "{board.port}", which does not exist.')
     return board

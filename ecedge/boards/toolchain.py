@@ -16,7 +16,6 @@ from ..errors import BuildError, ToolError
 from .registry import Board
 
 HOST_COMPILERS = ("cc", "gcc", "clang")
-ARM_GCC = "arm-none-eabi-gcc"
 DEADLINE = 600  # seconds for one compiler run; zig's first one builds its own libraries
 
 
@@ -26,6 +25,7 @@ class Toolchain:
 
     name: for people, and a folder for its objects. cc: the command. stack_flag: makes it tell the
     stack frame of every function. flags: its own, instead of what `replaces` matches in gcc's.
+    libraries: for firmware without a C library: what the core can't do in one instruction.
     wants_entry: it does not read the entry symbol from the linker script.
     """
 
@@ -34,6 +34,7 @@ class Toolchain:
     stack_flag: str = "-fstack-usage"
     flags: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
     wants_entry: bool = False
 
     def translate(self, flags: Iterable[str]) -> list[str]:
@@ -67,7 +68,7 @@ def find_toolchain(board: Board, environ: Mapping[str, str] = os.environ) -> Too
 
     For a board that is a process of this machine $CC comes first.
     """
-    return _find_host(environ) if board.is_host else _find_arm(board, environ)
+    return _find_host(environ) if board.is_host else _find_cross(board, environ)
 
 
 def _find_host(environ: Mapping[str, str]) -> Toolchain:
@@ -98,16 +99,16 @@ def _has_headers(compiler: str) -> bool:
     return run.returncode == 0
 
 
-def _find_arm(board: Board, environ: Mapping[str, str]) -> Toolchain:
-    if not board.core.startswith("cortex-m"):
-        raise ToolError(f"No toolchain is known for the core {board.core} of {board.name}.")
-    if path := shutil.which(ARM_GCC, path=environ.get("PATH")):
-        return Toolchain(ARM_GCC, (path,))
-    if _has_zig():
-        return _zig(_zig_arm_flags(board))
+def _find_cross(board: Board, environ: Mapping[str, str]) -> Toolchain:
+    cross = board.architecture
+    if path := shutil.which(cross.gcc, path=environ.get("PATH")):
+        return Toolchain(cross.gcc, (path,), libraries=("-lgcc",))
+    if cross.zig_target and _has_zig():
+        return _zig(_zig_cross_flags(board, cross.zig_target))
+    wheel = "pip install ziglang, or " if cross.zig_target else ""
     raise ToolError(
         f"There is no compiler for {board.core}.",
-        "Get one: pip install ziglang, or apt install gcc-arm-none-eabi.",
+        f"Get one: {wheel}apt install {cross.package}.",
     )
 
 
@@ -118,7 +119,8 @@ def _zig(flags: tuple[str, ...] = ()) -> Toolchain:
         # It compiles in a folder of its own, where a .su file is lost: sizes go into the object.
         stack_flag="-fstack-size-section",
         flags=("-g0", "-fno-sanitize=undefined", *flags),
-        replaces=("-mcpu=", "-mthumb", "-mfloat-abi=", "-mfpu="),
+        replaces=("-mcpu=", "-march=", "-mabi=", "-mthumb", "-mfloat-abi=", "-mfpu="),
+        libraries=("-lcompiler_rt",),
         wants_entry=True,
     )
 
@@ -131,11 +133,18 @@ def _zig_host_flags() -> tuple[str, ...]:
     return ("-target", f"{platform.machine()}-linux-{library}")
 
 
-def _zig_arm_flags(board: Board) -> tuple[str, ...]:
-    """zig's -mcpu=cortex_m4 for gcc's -mcpu=cortex-m4; the float ABI is part of its target."""
-    cpu = next((f for f in board.cpu_flags if f.startswith("-mcpu=")), f"-mcpu={board.core}")
-    abi = "eabihf" if "-mfloat-abi=hard" in board.cpu_flags else "eabi"
-    return (f"--target=thumb-freestanding-{abi}", cpu.replace("cortex-", "cortex_"))
+def _zig_cross_flags(board: Board, target: str) -> tuple[str, ...]:
+    """zig's words for gcc's flags of the core: -mcpu=cortex_m4 for -mcpu=cortex-m4, and
+    -mcpu=generic_rv32+m+a+c+zbb for -march=rv32imac_zbb. The float ABI is part of its target."""
+    for flag in board.cpu_flags:
+        if flag.startswith("-mcpu="):
+            hard = "hf" if "-mfloat-abi=hard" in board.cpu_flags else ""
+            return (f"--target={target}{hard}", flag.replace("cortex-", "cortex_"))
+        if flag.startswith("-march=rv32i"):
+            single, *named = flag.removeprefix("-march=rv32i").split("_")
+            cpu = "+".join(["-mcpu=generic_rv32", *single, *named])
+            return (f"--target={target}", cpu)
+    return (f"--target={target}",)
 
 
 @cache

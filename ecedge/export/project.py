@@ -1,7 +1,7 @@
 """A C project that is complete by itself: the firmware's sources, one board, one policy.
 
-    core/ app/ port/ board/        copied
-    policy.c policy.h ec_config.h  made from the policy and the board
+    core/ app/ bare/ cpu/ port/ board/        copied
+    policy.c policy.h ec_config.h memory.ld  made from the policy and the board
     Makefile README.md
 
 The same inputs give the same bytes. `ecedge.boards.build` compiles what this writes with the
@@ -23,13 +23,16 @@ from ..storage import write_atomically
 from ..version import VERSION
 
 MARKER = ".ecedge-project"  # lists the files that this module wrote
-INCLUDES = (".", "core", "app", "port", "board")
+INCLUDES = (".", "core", "app", "bare", "cpu", "port", "board")
+HOST_INCLUDES = (".", "core", "app", "port")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 # A policy image and a network's memory are arrays of words that are viewed as bytes, counts and
 # spikes in place: by C's rules an optimiser may take such views for different memory.
 CODE = ("-std=c99", "-O2", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections")
 BARE = ("-ffreestanding",)
-BARE_LINK = ("-nostdlib",)
+BARE_LINK = ("-nostdlib", "-L.", "-T", "cpu/link.ld")
+BARE_SCRIPTS = ("cpu/link.ld", "memory.ld")
+BARE_ENTRY = "_start"
 GARBAGE = "-Wl,--gc-sections"
 COMPILED = (".c", ".S")
 COPIED = (*COMPILED, ".h", ".ld", ".toml", ".md", ".txt", ".cfg")
@@ -55,7 +58,8 @@ class Project:
 
     @property
     def cflags(self) -> tuple[str, ...]:
-        includes = tuple(f"-I{folder}" for folder in INCLUDES)
+        folders = HOST_INCLUDES if self.board.is_host else INCLUDES
+        includes = tuple(f"-I{folder}" for folder in folders)
         bare = () if self.board.is_host else BARE
         return CODE + bare + WARNINGS + self.board.cpu_flags + includes
 
@@ -63,7 +67,16 @@ class Project:
     def ldflags(self) -> tuple[str, ...]:
         if self.board.is_host:
             return (GARBAGE,)
-        return (*BARE_LINK, GARBAGE, "-T", f"board/{self.board.linker_script}")
+        return (*BARE_LINK, GARBAGE)
+
+    @property
+    def linker_scripts(self) -> tuple[str, ...]:
+        return () if self.board.is_host else BARE_SCRIPTS
+
+    @property
+    def entry(self) -> str:
+        """The symbol where the program begins."""
+        return "main" if self.board.is_host else BARE_ENTRY
 
 
 def write_project(
@@ -96,6 +109,8 @@ def write_project(
         "Makefile": _makefile(project, command),
         "README.md": _readme(project, command),
     }
+    if not board.is_host:
+        made["memory.ld"] = _memory(project, command)
     files |= {PurePosixPath(name): text.encode() for name, text in made.items()}
     _write_files(folder, files)
     return project
@@ -121,6 +136,8 @@ def _copied_files(board: Board) -> dict[PurePosixPath, bytes]:
         "port": board.port_folder,
         "board": board.folder,
     }
+    if not board.is_host:
+        places |= {"bare": firmware / "bare", "cpu": firmware / "cpu" / board.architecture.name}
     files = {}
     for name, source in places.items():
         for path in sorted(source.iterdir()):
@@ -225,16 +242,36 @@ def _config(project: Project, command: str) -> str:
 
 #define EC_BAUD             {board.baud}u
 #define EC_CLOCK_HZ         {board.clock_hz}u
+#define EC_TICK_HZ          {board.tick_hz}u
 
 #endif
+"""
+
+
+def _memory(project: Project, command: str) -> str:
+    """For the architecture's linker script: what memory the board has."""
+    board = project.board
+    regions = "\n".join(
+        f"    {name} ({access}) : ORIGIN = {region.origin:#010x}, LENGTH = {region.length}"
+        for name, access, region in (("flash", "rx", board.flash), ("ram", "rwx", board.ram))
+    )
+    return f"""\
+{_c_comment(_front_matter(project.policy_hash, command))}\
+MEMORY
+{{
+{regions}
+}}
+
+stack_size = {board.stack};
 """
 
 
 def _makefile(project: Project, command: str) -> str:
     board = project.board
     comment = "\n".join(f"# {line}" for line in _front_matter(project.policy_hash, command))
-    compiler = "cc" if board.is_host else "arm-none-eabi-gcc"
-    script = f" board/{board.linker_script}" if board.linker_script else ""
+    compiler = "cc" if board.is_host else board.architecture.gcc
+    libraries = "" if board.is_host else " -lgcc"
+    scripts = "".join(f" {script}" for script in project.linker_scripts)
     sources = " \\\n\t".join(map(str, project.sources))
     return f"""\
 {comment}
@@ -255,8 +292,8 @@ SOURCES = \\
 OBJECTS = $(SOURCES:%=build/make/%.o)
 PROGRAM = build/{project.program}
 
-$(PROGRAM): $(OBJECTS){script} Makefile
-\t$(CC) $(CFLAGS) $(OBJECTS) $(LDFLAGS) -o $@
+$(PROGRAM): $(OBJECTS){scripts} Makefile
+\t$(CC) $(CFLAGS) $(OBJECTS) $(LDFLAGS){libraries} -o $@
 
 build/make/%.o: % Makefile
 \t@mkdir -p $(@D)
@@ -318,6 +355,7 @@ without one. `make CC=...` takes another compiler.
 |---|---|
 | `core/` | the network, the policy image, the link: bytes in, bytes out |
 | `app/` | start-up and the main loop; `ec_rig.c` is yours to replace |
+| `bare/`, `cpu/` | what all bare chips share, and those of the architecture; not on a host |
 | `port/` | registers and interrupts of the chip's family |
 | `board/` | facts of the board |
 | `policy.c` | the policy, as the image of docs/MODEL.md |

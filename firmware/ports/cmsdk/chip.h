@@ -1,13 +1,15 @@
-/* Registers of ARM's Cortex-M System Design Kit peripherals (DDI 0479, chapter 4), of ARMv7-M
- * (DDI 0403, B3) and what the files of this port share. The board's board.h says where they are:
+/* ARM's Cortex-M System Design Kit peripherals (DDI 0479, chapter 4). The board's board.h says where
+ * they are:
  *
  *   BOARD_UART, BOARD_TIMER, BOARD_SYSTEM_CONTROLLER   base addresses
  *   BOARD_UART_RX_IRQ                                  interrupt number
  */
-#ifndef CMSDK_H
-#define CMSDK_H
+#ifndef CHIP_H
+#define CHIP_H
 
 #include <stdint.h>
+
+#include "board.h"
 
 typedef struct {
     volatile uint32_t data;
@@ -38,21 +40,8 @@ typedef struct {
 #define RSTINFO_WDOGRESETREQ (1u << 1)
 #define RSTINFO_LOCKUPRESET  (1u << 2)
 
-typedef struct {
-    volatile uint32_t ctrl;
-    volatile uint32_t load; /* 24 bits */
-    volatile uint32_t val;
-} cortex_systick;
-
-#define SYSTICK            ((cortex_systick *)0xE000E010u)
-#define SYSTICK_CTRL_RUN   7u /* core clock, interrupt, enable */
-#define NVIC_ISER0         (*(volatile uint32_t *)0xE000E100u)
-#define SCB_AIRCR          (*(volatile uint32_t *)0xE000ED0Cu)
-#define AIRCR_SYSRESETREQ  0x05FA0004u
-#define SCB_CPACR          (*(volatile uint32_t *)0xE000ED88u)
-#define CPACR_FPU          (0xFu << 20)
-
-/* The interrupt of the UART: a byte came. The vector table leads to it. */
 void cmsdk_uart_received(void);
+
+#define CHIP_INTERRUPTS [BOARD_UART_RX_IRQ] = cmsdk_uart_received
 
 #endif

@@ -1,7 +1,7 @@
-/* From reset to main: the vector table, .data, .bss. The board's link.ld gives the symbols. */
-#include "cmsdk.h"
-
-#include "board.h"
+/* From reset to main: the vector table, .data, .bss. link.ld gives the symbols, the port's chip.h
+ * CHIP_INTERRUPTS: its handlers, each behind its number in brackets. */
+#include "chip.h"
+#include "cortex.h"
 
 extern uint32_t link_stack_top[];
 extern const uint32_t link_data_load[];
@@ -9,6 +9,7 @@ extern uint32_t link_data_start[], link_data_end[];
 extern uint32_t link_bss_start[], link_bss_end[];
 
 int main(int argc, char **argv);
+void cortex_systick_interrupt(void);
 void _start(void);
 
 static void restart(void)
@@ -18,20 +19,15 @@ static void restart(void)
     }
 }
 
-static void wake(void)
-{
-}
-
 typedef void (*handler)(void);
 
-/* DDI 0403, B1.5.2. Only the interrupts that are enabled have an entry. */
+/* DDI 0403, B1.5.2, and DDI 0419, B1.5.2. Only interrupts that are enabled have an entry. */
 __attribute__((section(".vectors"), used)) static const struct {
     uint32_t *stack_top;
     handler reset;
-    handler faults[5]; /* NMI, HardFault, MemManage, BusFault, UsageFault */
+    handler faults[5]; /* NMI, HardFault; Armv7-M: MemManage, BusFault, UsageFault */
     handler reserved_7[4];
     handler svcall, debug, reserved_13, pendsv, systick;
-    handler interrupts[BOARD_UART_RX_IRQ + 1];
 } vectors = {
     .stack_top = link_stack_top,
     .reset = _start,
@@ -39,9 +35,11 @@ __attribute__((section(".vectors"), used)) static const struct {
     .svcall = restart,
     .debug = restart,
     .pendsv = restart,
-    .systick = wake,
-    .interrupts[BOARD_UART_RX_IRQ] = cmsdk_uart_received,
+    .systick = cortex_systick_interrupt,
 };
+
+__attribute__((section(".vectors.interrupts"), used)) static const handler interrupts[] = {
+    CHIP_INTERRUPTS};
 
 static void copy(uint32_t *to, const uint32_t *end, const uint32_t *from)
 {
@@ -57,10 +55,10 @@ static void clear(uint32_t *to, const uint32_t *end)
 
 void _start(void)
 {
-    /* Code compiled for hard float faults without this; on cores without an FPU it does nothing. */
+#ifdef __ARM_FP /* compiled for an FPU, which faults before this */
     SCB_CPACR |= CPACR_FPU;
     __asm__ volatile("dsb\n\tisb" ::: "memory");
-
+#endif
     copy(link_data_start, link_data_end, link_data_load);
     clear(link_bss_start, link_bss_end);
     (void)main(0, 0);
