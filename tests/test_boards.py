@@ -92,7 +92,7 @@ def tree(tmp_path) -> Path:
         ("neurons = 512", "neurons = 5000", "5000 neurons is impossible"),
         ("max_payload = 512", "max_payload = 100", "100 bytes in a request is impossible"),
         ("policy_ram = 65_536", "policy_ram = 3", "multiple of 4"),
-        ('kind = "qemu"', 'kind = "magic"', '"magic" is neither'),
+        ('kind = "qemu"', 'kind = "magic"', '"magic" is none of'),
         ('"{serial}"', '"serial"', "lack {serial}"),
         ("flash = {", "# flash = {", r"must tell \[flash\]"),
         ("core =", "core", "cannot be read"),

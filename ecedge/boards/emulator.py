@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from ..errors import BoardError, ToolError, WorldError
-from .registry import Board, qemu_serial
+from .registry import Board, sources_root
 
 START_DEADLINE = 4.0  # seconds from the start of the process to a line that can be opened
 STOP_DEADLINE = 2.0
@@ -113,7 +113,7 @@ def launch(
     if emulator.kind == "process":
         line = ["--pty"] if pty else ["--tcp", "0"]
         speed = ["--baud", str(baud)] if baud else []
-        return Running(board, [*emulator.command(elf, ""), *line, *speed], None)
+        return Running(board, [*emulator.command(elf), *line, *speed], None)
     if pty or baud:
         raise BoardError(
             f"{board.name} runs in an emulator whose line is a socket without a speed.",
@@ -121,16 +121,18 @@ def launch(
         )
     check_emulator(board)
     port = _free_port()
-    command = emulator.command(elf, qemu_serial(port))
+    command = emulator.command(elf, port, str(sources_root() / "host"))
     return Running(board, command, f"socket://127.0.0.1:{port}")
 
 
 def check_emulator(board: Board) -> None:
     """Raises ToolError, naming the package, when the board's emulator is not installed."""
     emulator = board.emulator
-    if emulator and emulator.kind == "qemu" and not shutil.which(emulator.args[0]):
+    if emulator is None or emulator.kind == "process":
+        return
+    if not shutil.which(emulator.program):
         raise ToolError(
-            f"{board.name} is emulated by {emulator.args[0]}, which is not installed.",
+            f"{board.name} is emulated by {emulator.program}, which is not installed.",
             f"Get it: apt install {emulator.package}.",
         )
 

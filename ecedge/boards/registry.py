@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 import types
 import typing
@@ -113,26 +114,39 @@ class Capacity:
 class Emulator:
     """How to run the firmware without the board.
 
-    kind: "qemu", or "process" where the firmware is a program of this machine. args: the command, a
-    template: {elf} is the firmware, {serial} QEMU's chardev for the UART. package: what gives the
-    program on Debian.
+    kind: "qemu"; "listener" for another emulator whose UART listens on a TCP port; "process" where
+    the firmware is a program of this machine. args: the command, a template: {elf} is the firmware,
+    {serial} QEMU's chardev for the UART, {port} the TCP port, {python} this Python, {host} the
+    folder of that name. package: what gives the program on Debian.
     """
 
     kind: str
     args: tuple[str, ...]
     package: str = ""
 
-    PLACES = {"qemu": {"{elf}", "{serial}"}, "process": {"{elf}"}}
+    PLACES = {
+        "qemu": {"{elf}", "{serial}"},
+        "listener": {"{elf}", "{port}"},
+        "process": {"{elf}"},
+    }
 
     def __post_init__(self):
         if self.kind not in self.PLACES:
-            raise BoardError(f'The emulator kind "{self.kind}" is neither "qemu" nor "process".')
-        if missing := sorted(self.PLACES[self.kind] - set(self.args)):
+            kinds = ", ".join(self.PLACES)
+            raise BoardError(f'The emulator kind "{self.kind}" is none of {kinds}.')
+        if missing := sorted(p for p in self.PLACES[self.kind] if p not in " ".join(self.args)):
             raise BoardError(f"The emulator's args lack {missing[0]}.")
 
-    def command(self, elf: str, serial: str) -> list[str]:
-        places = {"{elf}": elf, "{serial}": serial}
-        return [places.get(word, word) for word in self.args]
+    @property
+    def program(self) -> str:
+        """What must be installed."""
+        return self.command("")[0]
+
+    def command(self, elf: str, port: int = 0, host: str = "host") -> list[str]:
+        """The words to run: port: of TCP, for the line; host: the folder with ecedge's runners."""
+        serial = qemu_serial(port)
+        places = dict(elf=elf, serial=serial, port=port, host=host, python=sys.executable)
+        return [word.format(**places) for word in self.args]
 
 
 @dataclass(frozen=True)

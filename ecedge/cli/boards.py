@@ -38,7 +38,7 @@ def emulation(board) -> str:
         return "no emulator"
     if board.is_host:
         return "a process of this machine"
-    program = board.emulator.args[0]
+    program = board.emulator.program
     if shutil.which(program):
         return program
     return f"apt-get install {board.emulator.package}"

@@ -111,7 +111,7 @@ def examine_boards() -> Iterator[Finding]:
         except EcedgeError as error:
             yield Finding(f"compiler, {name}", "none", error.hint)
         if board.emulator and not board.is_host:
-            program = board.emulator.args[0]
+            program = board.emulator.program
             place = shutil.which(program)
             remedy = "" if place else f"apt-get install {board.emulator.package}"
             yield Finding(f"emulator, {name}", place or f"{program} not found", remedy)

@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..boards.registry import Board, Capacity, qemu_serial
+from ..boards.registry import Board, Capacity
 from ..errors import StorageError, UsageError
 from ..model import IMAGE_VERSION, Policy
 from ..storage import write_atomically
@@ -330,10 +330,10 @@ def _run_commands(project: Project) -> list[str]:
     if emulator is None:
         return [f"@echo 'There is no emulator for {project.board.name}; try make flash.'; false"]
     if emulator.kind == "process":
-        return [shlex.join([*emulator.args, "--tcp", str(RUN_PORT)])]
+        return [shlex.join([*emulator.command("{elf}"), "--tcp", str(RUN_PORT)])]
     return [
         f"@echo 'Waiting for a host on socket://127.0.0.1:{RUN_PORT}'",
-        shlex.join(emulator.command("{elf}", qemu_serial(RUN_PORT))),
+        shlex.join(emulator.command("{elf}", RUN_PORT)),
     ]
 
 
