@@ -36,7 +36,21 @@ HEADERS = [
     BATCH / "ec_rivals.h",
 ]
 SOURCES = [
-    *(CORE / f"ec_{module}.c" for module in ("crc", "random", "policy", "net", "evolve")),
+    *(
+        CORE / f"ec_{module}.c"
+        for module in (
+            "crc",
+            "random",
+            "policy",
+            "net",
+            "drive",
+            "columns",
+            "add_few",
+            "update",
+            "readout",
+            "evolve",
+        )
+    ),
     *(BATCH / f"{module}.c" for module in ("batch", "rivals", "pool", "kernel_baseline")),
 ]
 FLAGS = [

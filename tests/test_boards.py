@@ -260,7 +260,7 @@ def test_build_tells_sizes_and_stack_and_is_quick_the_second_time(tmp_path, boar
     assert built.sizes.text > len(policy.image)
     assert built.sizes.bss > board.limits.policy_ram
     assert not built.stack.recursive and not built.stack.unbounded
-    assert "main" in built.stack.calls and "ec_net_step" in built.stack.calls
+    assert "main" in built.stack.calls and "ec_net_golden" in built.stack.calls
     assert 100 < built.stack.worst < 4096
     table = str(built)
     assert f"{built.sizes.text:,}" in table and f"{built.stack.worst:,}" in table

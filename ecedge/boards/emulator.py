@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 
 from ..errors import BoardError, ToolError, WorldError
 from .registry import Board, sources_root
@@ -96,13 +97,17 @@ class Running:
 
 
 def launch(
-    board: Board, elf: str | os.PathLike, pty: bool = False, baud: int | None = None
+    board: Board,
+    elf: str | os.PathLike,
+    pty: bool = False,
+    baud: int | None = None,
+    extra: Sequence[str] = (),
 ) -> Running:
     """Starts the firmware `elf` of `board`. Opening `Running.port` may take a few tries at first.
 
     pty, baud: of the virtual device: a pseudo terminal instead of a socket, and a line as slow as
-    that. Raises BoardError for a board that can't be emulated, ToolError when the emulator is
-    missing.
+    that. extra: more words for the emulator's command. Raises BoardError for a board that can't be
+    emulated, ToolError when the emulator is missing.
     """
     emulator = board.emulator
     if emulator is None:
@@ -121,7 +126,7 @@ def launch(
         )
     check_emulator(board)
     port = _free_port()
-    command = emulator.command(elf, port, str(sources_root() / "host"))
+    command = [*emulator.command(elf, port, str(sources_root() / "host")), *extra]
     return Running(board, command, f"socket://127.0.0.1:{port}")
 
 

@@ -153,8 +153,9 @@ class Emulator:
 class Board:
     """The facts of `firmware/boards/<name>/board.toml`. Sizes in bytes, rates in Hz.
 
-    core: "cortex-m4f" and the like, or "host". cpu_flags: gcc's for the core. flasher: what puts
-    an image on the board, "none" where nothing does. stack: RAM that is kept for it.
+    core: "cortex-m4f" and the like, or "host". kernels: folders of `firmware/kernels` whose
+    files stand in for those of the core, each for those before it. cpu_flags: gcc's for the core.
+    flasher: what puts an image on the board, "none" where nothing does. stack: RAM kept for it.
     flash and ram are None where nothing limits them. baud: 0 for a line that costs no time.
     """
 
@@ -167,6 +168,7 @@ class Board:
     tick_hz: int
     baud: int
     limits: Capacity
+    kernels: tuple[str, ...] = ()
     cpu_flags: tuple[str, ...] = ()
     stack: int = 0
     flash: Region | None = None

@@ -25,8 +25,8 @@ class CoreNetwork:
         if error:
             raise PolicyError(f"The firmware's core refuses this policy image (error {error}).")
         self._spec = self._policy.spec
-        size = 6 * self._spec.n_neurons + 4 * self._spec.n_act + 4
-        self._memory = ffi.new("uint32_t[]", size // 4 + 1)
+        size = lib.ec_net_memory(ffi.addressof(self._spec))
+        self._memory = ffi.new("uint32_t[]", size // 4)
         self._net = ffi.new("ec_net *")
         check(lib.ec_net_init(self._net, self._policy, self._memory, size))
 

@@ -140,10 +140,26 @@ def _copied_files(board: Board) -> dict[PurePosixPath, bytes]:
         places |= {"bare": firmware / "bare", "cpu": firmware / "cpu" / board.architecture.name}
     files = {}
     for name, source in places.items():
-        for path in sorted(source.iterdir()):
-            if path.is_file() and path.suffix in COPIED:
-                files[PurePosixPath(name, path.name)] = path.read_bytes()
+        files |= _files_of(source, name)
+    for kernel in board.kernels:
+        replacements = _files_of(firmware / "kernels" / kernel, "core")
+        stems = {path.stem for path in replacements}
+        kept = {
+            path: data
+            for path, data in files.items()
+            if path.parts[0] != "core" or path.suffix not in COMPILED or path.stem not in stems
+        }
+        files = kept | replacements
     return files
+
+
+def _files_of(source: Path, name: str) -> dict[PurePosixPath, bytes]:
+    """The files in `source` that a project needs, as they will lie in its folder `name`."""
+    return {
+        PurePosixPath(name, path.name): path.read_bytes()
+        for path in sorted(source.iterdir())
+        if path.is_file() and path.suffix in COPIED
+    }
 
 
 # -- generated text ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@
 #error "EC_MAX_NEURONS is not 32 ... 1024"
 #endif
 
-static uint32_t net_memory[(EC_NET_MEMORY(EC_MAX_NEURONS, EC_MAX_ACT) + 3u) / 4u];
+static uint32_t net_memory[(EC_NET_MEMORY(EC_MAX_NEURONS, EC_MAX_ACT, EC_MAX_OBS) + 3u) / 4u];
 static uint32_t policy_ram[(EC_POLICY_RAM + 3u) / 4u + (EC_POLICY_RAM == 0)];
 static int16_t raw[EC_MAX_OBS];
 static int16_t outputs[EC_MAX_ACT];

@@ -433,7 +433,7 @@ static bool is_possible(const ec_device_config *config)
            config->max_obs >= 1 && config->max_obs <= 1024 && config->max_act >= 1 &&
            config->max_act <= 64 && config->max_neurons >= 1 && config->max_neurons <= 1024 &&
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&
-           config->net_memory_size >= EC_NET_MEMORY(config->max_neurons, config->max_act) &&
+           config->net_memory_size >= EC_NET_MEMORY(config->max_neurons, config->max_act, config->max_obs) &&
            is_aligned(config->net_memory) &&
            (config->builtin_size == 0 || is_aligned(config->builtin)) &&
            (config->policy_ram_size == 0 || is_aligned(config->policy_ram));

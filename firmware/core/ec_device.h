@@ -105,7 +105,7 @@ typedef struct {
     void *policy_ram; /* for an uploaded image, 4-byte aligned */
     uint32_t policy_ram_size;
     void *net_memory; /* 4-byte aligned */
-    uint32_t net_memory_size; /* EC_NET_MEMORY(max_neurons, max_act) or more */
+    uint32_t net_memory_size; /* EC_NET_MEMORY(max_neurons, max_act, max_obs) or more */
     int16_t *raw;             /* max_obs */
     int16_t *outputs;         /* max_act: what is applied to the plant */
     uint8_t *request;         /* EC_REQUEST_SIZE(max_payload) */

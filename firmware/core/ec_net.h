@@ -5,24 +5,44 @@
 #include "ec_policy.h"
 
 /* Bytes of memory behind one network: give ec_net_init a 4-byte aligned block of this size.
- *   spikes N/8 | output 2 n_act (filled to 4) | current N | membrane N | drive N | spike list 2 N
+ *   groups 4 N | codes N | rows 4 each | totals 11/8 N | spikes N/8
+ *   | output 2 n_act, input n_obs, both filled to 4
  */
-#define EC_NET_MEMORY(n_neurons, n_act) (5u * (n_neurons) + (n_neurons) / 8u + 4u * (((n_act) + 1u) / 2u))
+#define EC_NET_ROWS(n_neurons) ((n_neurons) < 64u ? (n_neurons) : (n_neurons) / 2u + 32u)
+#define EC_NET_MEMORY(n_neurons, n_act, n_obs)                                            \
+    (5u * (n_neurons) + 4u * EC_NET_ROWS(n_neurons) + 12u * ((n_neurons) / 8u) + 4u * (((n_act) + 1u) / 2u) + \
+     4u * (((n_obs) + 3u) / 4u))
+
+#define EC_TOTAL_PLANES 11u /* 0 ... 1024 */
+
+/* What 32 neurons have. Each is 32 int8, laid out as ec_update.c likes it; sum in planes. */
+typedef struct {
+    uint32_t current[8];
+    uint32_t membrane[8];
+    uint32_t drive[8]; /* x of this control step */
+    uint32_t sum[8];   /* S of this substep */
+} ec_group;
 
 typedef struct {
     const ec_policy *policy;
     uint32_t *spikes;       /* N bits */
     int16_t *output;        /* n_act */
-    int8_t *current;        /* N */
-    int8_t *membrane;       /* N */
-    int8_t *drive;          /* N: x of this control step */
-    uint16_t *spiking;      /* list of the neurons that spiked in the last substep */
-    uint16_t n_spiking;     /* its length */
+    ec_group *groups;       /* N / 32 */
+    uint32_t *total;        /* EC_TOTAL_PLANES for each 32 neurons: S if all spiked and none inhibited */
+    uint8_t *codes;         /* N, in the order of ec_readout.c: bit a is the synapse to output a < 8 */
+    int8_t *input;          /* n_obs: q of this control step */
+    uint32_t *rows;         /* byte offsets in W_rec of the rows to be summed */
+    uint16_t n_rows;        /* their number: of the neurons that spiked in the last substep, */
+    bool silent;            /* or of those that did not, where those are fewer */
+    uint16_t n_spiking;     /* neurons that spiked in the last substep */
     uint16_t n_inh_spiking; /* how many of them inhibit */
     uint32_t spike_count;   /* spikes in all substeps of the last control step */
 } ec_net;
 
-/* Lays the state out in `memory` and resets it. `size` is at least EC_NET_MEMORY of the policy's
+/* EC_NET_MEMORY of a network. */
+uint32_t ec_net_memory(const ec_spec *spec);
+
+/* Lays the state out in `memory` and resets it. `size` is at least ec_net_memory of the policy's
  * network, else EC_ERR_CAPACITY. The policy must outlive the net. */
 int ec_net_init(ec_net *net, const ec_policy *policy, void *memory, uint32_t size);
 

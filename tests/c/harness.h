@@ -48,7 +48,7 @@ typedef struct {
 static image builtin, other;
 
 static uint32_t policy_ram[RAM_SIZE / 4];
-static uint32_t net_memory[EC_NET_MEMORY(MAX_NEURONS, MAX_ACT) / 4];
+static uint32_t net_memory[EC_NET_MEMORY(MAX_NEURONS, MAX_ACT, MAX_OBS) / 4];
 static int16_t raw[MAX_OBS];
 static int16_t outputs[MAX_ACT];
 static uint8_t request_buffer[EC_REQUEST_SIZE(MAX_PAYLOAD)];

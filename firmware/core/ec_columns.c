@@ -1,0 +1,71 @@
+/* Synaptic sums: rows of spiking neurons are added as bits into counters of 32 neurons a word, so
+ * that eight rows cost seven full adders for 32 neurons. With more than half of the neurons spiking
+ * the rows of the others are subtracted from the sum of all. */
+#include "ec_kernel.h"
+
+#define MANY_PLANES 12u /* -1024 ... 1024 */
+
+/* S = count + start, in planes. With silent rows it is total + start - count, which is the complement
+ * of ~total - start + count. */
+static void sum_many(const ec_net *net, unsigned w, const uint32_t *column, int32_t start, uint32_t *sum)
+{
+    uint32_t plane[MANY_PLANES];
+    uint32_t flip = net->silent ? 0xFFFFFFFFu : 0;
+    int32_t from = net->silent ? -start : start;
+    const uint32_t *total = net->total + EC_TOTAL_PLANES * w;
+    uint32_t carry = 0;
+    for (unsigned b = 0; b < MANY_PLANES; b++) {
+        plane[b] = ec_plane_of(from, b);
+        carry = ec_full_add(&plane[b], net->silent && b < EC_TOTAL_PLANES ? ~total[b] : flip, carry);
+    }
+    ec_add_rows(plane, MANY_PLANES, column, net->rows, net->n_rows);
+    for (unsigned b = 0; b < MANY_PLANES; b++)
+        sum[b] = plane[b] ^ flip;
+}
+
+void ec_columns_prepare(ec_net *net)
+{
+    const ec_policy *policy = net->policy;
+    unsigned n = policy->spec.n_neurons;
+    unsigned words = n / 32u;
+    for (unsigned w = 0; w < words; w++) {
+        uint32_t *total = net->total + EC_TOTAL_PLANES * w;
+        for (unsigned b = 0; b < EC_TOTAL_PLANES; b++)
+            total[b] = 0;
+        for (unsigned i = 0; i < n; i++)
+            ec_planes_add(total, 0, EC_TOTAL_PLANES, policy->w_rec[i * words + w]);
+    }
+}
+
+/* form 0: S = count - n_inh;  form 1: S = 2 count - n = 2 (count + floor(-n / 2)) + (n mod 2). */
+void ec_columns(ec_net *net)
+{
+    const ec_spec *spec = &net->policy->spec;
+    bool is_signed = spec->form == EC_FORM_SIGNED;
+    int32_t n = net->n_spiking;
+    int32_t start = is_signed ? ec_asr(-n, 1) : -(int32_t)net->n_inh_spiking;
+    bool few = !net->silent && net->n_rows <= EC_FEW;
+    if (few) {
+        uint32_t plane[EC_FEW_PLANES];
+        for (unsigned b = 0; b < EC_FEW_PLANES; b++)
+            plane[b] = ec_plane_of(start, b);
+        ec_add_few(net->groups, net->policy->w_rec, net->rows, net->n_rows, spec->n_neurons / 32u, plane);
+        if (!is_signed)
+            return;
+    }
+    for (unsigned w = 0; w < spec->n_neurons / 32u; w++) {
+        uint32_t *sum = net->groups[w].sum;
+        if (few) {
+            for (unsigned b = 7; b > 0; b--)
+                sum[b] = sum[b - 1];
+            sum[0] = ec_plane_of(n, 0);
+        } else {
+            uint32_t plane[1 + MANY_PLANES];
+            plane[0] = ec_plane_of(n, 0);
+            sum_many(net, w, net->policy->w_rec + w, start, plane + is_signed);
+            ec_planes_saturate(plane, MANY_PLANES + is_signed);
+            for (unsigned b = 0; b < 8; b++)
+                sum[b] = plane[b];
+        }
+    }
+}
