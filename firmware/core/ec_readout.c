@@ -1,9 +1,10 @@
 /* Outputs, and the list of rows for the next substep. */
 #include "ec_kernel.h"
 
-#define FIELDS 4u  /* counts of 8 bits in a word */
-#define CODED  8u  /* outputs that a byte of codes tells of */
-#define FEW    64u /* spikes up to which it pays to look at each; a count must not exceed 255 */
+#define FIELDS 4u          /* counts of 8 bits in a word, */
+#define MIDDLE 0x80808080u /* which begin at 128: */
+#define FEW    64u         /* spikes up to which they hold, and it pays to look at each */
+#define CODED  8u          /* outputs that a byte of codes tells of */
 
 static uint32_t popcount(uint32_t x)
 {
@@ -24,9 +25,9 @@ EC_INLINE unsigned take(uint32_t *bits)
     return place;
 }
 
-EC_INLINE unsigned neuron_at(unsigned place)
+EC_INLINE unsigned below_last(unsigned place)
 {
-    return 31u - place;
+    return place;
 }
 
 #else
@@ -40,22 +41,20 @@ EC_INLINE unsigned take(uint32_t *bits)
     return (lowest * 0x077CB531u) >> 27;
 }
 
-EC_INLINE unsigned neuron_at(unsigned place)
+/* 31 less the neuron at that place. */
+EC_INLINE unsigned below_last(unsigned place)
 {
-    static const uint8_t neuron[32] = {0,  1,  28, 2,  29, 14, 24, 3,  30, 22, 20, 15, 25, 17, 4,  8,
-                                       31, 27, 13, 23, 21, 19, 16, 7,  26, 12, 18, 6,  11, 5,  10, 9};
-    return neuron[place];
+    static const uint8_t below[32] = {31, 30, 3, 29, 2,  17, 7,  28, 1,  9,  11, 16, 6,  14, 27, 23,
+                                      0,  4,  18, 8, 10, 12, 15, 24, 5,  19, 13, 25, 20, 26, 21, 22};
+    return below[place];
 }
 
 #endif
 
-/* Which bits of word w are excitatory neurons. */
-static uint32_t excitatory_bits(const ec_spec *spec, unsigned w)
+/* Which bits are excitatory neurons in a word that begins n_exc neurons before the inhibitory ones. */
+EC_INLINE uint32_t excitatory_bits(int32_t n_exc)
 {
-    unsigned first = 32 * w;
-    if (spec->n_exc >= first + 32)
-        return 0xFFFFFFFFu;
-    return spec->n_exc <= first ? 0 : ((uint32_t)1 << (spec->n_exc - first)) - 1;
+    return n_exc >= 32 ? 0xFFFFFFFFu : n_exc > 0 ? ((uint32_t)1 << n_exc) - 1 : 0;
 }
 
 /* Four bits of a code, each in a byte. */
@@ -64,97 +63,86 @@ static const uint32_t fields[16] = {
     0x01000000, 0x01000001, 0x01000100, 0x01000101, 0x01010000, 0x01010001, 0x01010100, 0x01010101,
 };
 
-/* Rows being listed, and counts of the spikes that reach each output. */
+/* The rows to be summed next, and the spikes that reach each output by a synapse: fields of 0 ... 3 and
+ * 4 ... 7, inhibitory spikes less. */
 typedef struct {
-    const uint32_t *spikes;
-    const uint8_t *codes;
-    const uint32_t *most; /* beyond it more than half of the neurons are listed */
-    uint32_t bytes;       /* of a row */
-    uint32_t flip;        /* all ones to list those that do not spike */
-    uint32_t *row;        /* where the next one goes */
+    uint32_t n_rows;
+    uint32_t n_inh; /* of them */
     uint32_t low;
-    uint32_t high; /* of outputs 4 ... 7, where wanted */
+    uint32_t high;
 } listing;
 
-/* Lists neurons of word w, where `of` has ones. */
-EC_INLINE void list_word(listing *list, unsigned w, uint32_t of, bool wants_high)
-{
-    uint32_t bits = (list->spikes[w] ^ list->flip) & of;
-    if (!bits || list->row > list->most)
-        return;
-    const uint8_t *codes = list->codes + 32 * w;
-    uint32_t first = 32 * w * list->bytes;
-    do {
-        unsigned place = take(&bits);
-        unsigned code = codes[place];
-        *list->row++ = first + neuron_at(place) * list->bytes;
-        list->low += fields[wants_high ? code & 15u : code];
-        if (wants_high)
-            list->high += fields[code >> 4];
-    } while (bits);
-}
-
-/* Lists excitatory neurons, then inhibitory ones, which begin at the number that is returned. count
- * gets the counts of outputs 0 ... 3 and 4 ... 7, inhibitory ones behind. */
-EC_INLINE uint32_t list_groups(ec_net *net, uint32_t flip, uint32_t count[4], bool wants_high)
+/* Lists all neurons that spiked, or with `flip` all others, until there are more than half. */
+EC_INLINE listing list_rows(const ec_net *net, uint32_t flip, bool wants_high)
 {
     const ec_spec *spec = &net->policy->spec;
-    unsigned words = spec->n_neurons / 32u;
-    unsigned whole = spec->n_exc / 32u;
-    uint32_t split = excitatory_bits(spec, whole);
-    listing list = {
-        .spikes = net->spikes,
-        .codes = net->codes,
-        .most = net->rows + spec->n_neurons / 2u,
-        .bytes = spec->n_neurons / 8u,
-        .flip = flip,
-        .row = net->rows,
-    };
-    unsigned w = 0;
-    for (; w < whole; w++)
-        list_word(&list, w, 0xFFFFFFFFu, wants_high);
-    if (split)
-        list_word(&list, w, split, wants_high);
-    uint32_t n_exc = (uint32_t)(list.row - net->rows);
-    count[0] = list.low;
-    count[1] = list.high;
-    list.low = 0;
-    list.high = 0;
-    if (split)
-        list_word(&list, w++, ~split, wants_high);
-    for (; w < words; w++)
-        list_word(&list, w, 0xFFFFFFFFu, wants_high);
-    count[2] = list.low;
-    count[3] = list.high;
-    net->n_rows = (uint16_t)(list.row - net->rows);
-    return n_exc;
-}
-
-/* Lists the rows to be summed next: of the neurons that spiked, or of the others if they are fewer. */
-static void list_rows(ec_net *net, uint32_t count[4])
-{
-    const ec_spec *spec = &net->policy->spec;
-    uint32_t n_exc;
-    if (spec->n_act > FIELDS)
-        n_exc = list_groups(net, 0, count, true);
-    else
-        n_exc = list_groups(net, 0, count, false);
-    net->n_spiking = net->n_rows;
-    net->silent = 2u * net->n_rows > spec->n_neurons;
-    if (net->silent) {
-        n_exc = spec->n_exc - list_groups(net, 0xFFFFFFFFu, count, true);
-        net->n_spiking = (uint16_t)(spec->n_neurons - net->n_rows);
+    const uint32_t *spikes = net->spikes;
+    const uint8_t *codes = net->codes;
+    uint32_t *const rows = net->rows;
+    const uint32_t *most = rows + spec->n_neurons / 2u;
+    const uint32_t bytes = spec->n_neurons / 8u;
+    uint32_t *row = rows;
+    uint32_t last = 31 * bytes;
+    int32_t n_exc = spec->n_exc;
+    listing list = {0, 0, MIDDLE, MIDDLE};
+    for (unsigned words = spec->n_neurons / 32u; words && row <= most; words--) {
+        uint32_t all = *spikes++ ^ flip;
+        uint32_t excitatory = excitatory_bits(n_exc);
+        uint32_t bits = all & excitatory;
+        uint32_t sign = 1;
+        for (;;) {
+            const uint32_t *begin = row;
+            while (bits) {
+                unsigned place = take(&bits);
+                unsigned code = codes[place];
+                *row++ = last - below_last(place) * bytes;
+                list.low += sign * fields[wants_high ? code & 15u : code];
+                if (wants_high)
+                    list.high += sign * fields[code >> 4];
+            }
+            if (sign != 1) {
+                list.n_inh += (uint32_t)(row - begin);
+                break;
+            }
+            bits = all & ~excitatory;
+            sign = 0u - 1u;
+            if (!bits)
+                break;
+        }
+        codes += 32;
+        last += 32 * bytes;
+        n_exc -= 32;
     }
-    net->n_inh_spiking = (uint16_t)(net->n_spiking - n_exc);
-    net->spike_count += net->n_spiking;
+    list.n_rows = (uint32_t)(row - rows);
+    return list;
 }
 
-/* C of docs/MODEL.md from the counts of list_groups. */
-static int32_t counted(const uint32_t count[4], unsigned a)
+/* Lists the rows of the neurons that spiked, or of the others if they are fewer. */
+static listing list_fewer(ec_net *net)
 {
-    unsigned shift = 8 * (a % FIELDS);
-    const uint32_t *of = count + a / FIELDS;
-    return (int32_t)((of[0] >> shift) & 0xFFu) - (int32_t)((of[2] >> shift) & 0xFFu);
+    const ec_spec *spec = &net->policy->spec;
+    uint32_t n = spec->n_neurons;
+    listing list = spec->n_act > FIELDS ? list_rows(net, 0, true) : list_rows(net, 0, false);
+    uint32_t n_spiking = list.n_rows;
+    uint32_t n_inh_spiking = list.n_inh;
+    net->silent = 2 * list.n_rows > n;
+    if (net->silent) {
+        list = list_rows(net, 0xFFFFFFFFu, true);
+        n_spiking = n - list.n_rows;
+        n_inh_spiking = n - spec->n_exc - list.n_inh;
+    }
+    net->n_rows = (uint16_t)list.n_rows;
+    net->n_spiking = (uint16_t)n_spiking;
+    net->n_inh_spiking = (uint16_t)n_inh_spiking;
+    net->spike_count += n_spiking;
+    return list;
+}
+
+/* C of docs/MODEL.md, for the excitatory/inhibitory form, from the fields. */
+static int32_t listed(const listing *list, unsigned a)
+{
+    uint32_t counts = a < FIELDS ? list->low : list->high;
+    return (int32_t)((counts >> (8 * (a % FIELDS))) & 0xFFu) - 128;
 }
 
 /* C of docs/MODEL.md from the words of spikes. */
@@ -166,7 +154,7 @@ static int32_t count_output(const ec_net *net, unsigned a)
     int32_t count = 0;
     for (unsigned w = 0; w < words; w++) {
         uint32_t through = row[w] & net->spikes[w];
-        uint32_t excitatory = excitatory_bits(spec, w);
+        uint32_t excitatory = excitatory_bits((int32_t)spec->n_exc - 32 * (int32_t)w);
         count += (int32_t)popcount(through & excitatory) - (int32_t)popcount(through & ~excitatory);
     }
     return count;
@@ -189,8 +177,10 @@ void ec_readout_prepare(ec_net *net)
     unsigned words = spec->n_neurons / 32u;
     for (unsigned i = 0; i < spec->n_neurons; i++) {
         unsigned code = 0;
-        for (unsigned a = 0; a < spec->n_act && a < CODED; a++)
-            code |= (unsigned)((policy->w_out[a * words + i / 32u] >> neuron_at(i % 32u)) & 1u) << a;
+        for (unsigned a = 0; a < spec->n_act && a < CODED; a++) {
+            uint32_t row = policy->w_out[a * words + i / 32u];
+            code |= (unsigned)((row << below_last(i % 32u)) >> 31) << a;
+        }
         net->codes[i] = (uint8_t)code;
     }
 }
@@ -198,9 +188,8 @@ void ec_readout_prepare(ec_net *net)
 void ec_readout(ec_net *net)
 {
     const ec_spec *spec = &net->policy->spec;
-    uint32_t count[4];
-    list_rows(net, count);
+    listing list = list_fewer(net);
     bool coded = !net->silent && net->n_rows <= FEW && spec->n_act <= CODED;
     for (unsigned a = 0; a < spec->n_act; a++)
-        filter_output(net, a, coded ? counted(count, a) : count_output(net, a));
+        filter_output(net, a, coded ? listed(&list, a) : count_output(net, a));
 }
