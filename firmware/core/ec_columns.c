@@ -5,22 +5,40 @@
 
 #define MANY_PLANES 12u /* -1024 ... 1024 */
 
+/* Adds any number of rows, in parts that few planes hold. */
+static void add_many(const ec_net *net, unsigned w, uint32_t plane[MANY_PLANES])
+{
+    static const uint32_t zero[EC_FEW_PLANES] = {0};
+    ec_group *group = &net->groups[w];
+    const uint32_t *row = net->rows;
+    for (unsigned left = net->n_rows; left;) {
+        unsigned n = left < EC_FEW ? left : EC_FEW;
+        ec_add_few(group, net->policy->w_rec + w, row, n, 1, zero);
+        uint32_t carry = 0;
+        EC_UNROLL for (unsigned b = 0; b < EC_FEW_PLANES - 1; b++)
+            carry = ec_full_add(&plane[b], group->sum[b], carry);
+        ec_planes_add(plane, EC_FEW_PLANES - 1, MANY_PLANES, carry);
+        row += n;
+        left -= n;
+    }
+}
+
 /* S = count + start, in planes. With silent rows it is total + start - count, which is the complement
  * of ~total - start + count. */
-static void sum_many(const ec_net *net, unsigned w, const uint32_t *column, int32_t start, uint32_t *sum)
+static void sum_many(const ec_net *net, unsigned w, int32_t start, uint32_t plane[MANY_PLANES])
 {
-    uint32_t plane[MANY_PLANES];
     uint32_t flip = net->silent ? 0xFFFFFFFFu : 0;
     int32_t from = net->silent ? -start : start;
     const uint32_t *total = net->total + EC_TOTAL_PLANES * w;
     uint32_t carry = 0;
-    for (unsigned b = 0; b < MANY_PLANES; b++) {
-        plane[b] = ec_plane_of(from, b);
-        carry = ec_full_add(&plane[b], net->silent && b < EC_TOTAL_PLANES ? ~total[b] : flip, carry);
+    EC_UNROLL for (unsigned b = 0; b < MANY_PLANES; b++) plane[b] = ec_plane_of(from, b);
+    if (net->silent) {
+        EC_UNROLL for (unsigned b = 0; b < MANY_PLANES; b++)
+            carry = ec_full_add(&plane[b], b < EC_TOTAL_PLANES ? ~total[b] : flip, carry);
     }
-    ec_add_rows(plane, MANY_PLANES, column, net->rows, net->n_rows);
+    add_many(net, w, plane);
     for (unsigned b = 0; b < MANY_PLANES; b++)
-        sum[b] = plane[b] ^ flip;
+        plane[b] ^= flip;
 }
 
 void ec_columns_prepare(ec_net *net)
@@ -62,7 +80,7 @@ void ec_columns(ec_net *net)
         } else {
             uint32_t plane[1 + MANY_PLANES];
             plane[0] = ec_plane_of(n, 0);
-            sum_many(net, w, net->policy->w_rec + w, start, plane + is_signed);
+            sum_many(net, w, start, plane + is_signed);
             ec_planes_saturate(plane, MANY_PLANES + is_signed);
             for (unsigned b = 0; b < 8; b++)
                 sum[b] = plane[b];

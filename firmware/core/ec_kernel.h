@@ -91,43 +91,6 @@ static inline uint32_t ec_plane_of(int32_t value, unsigned b)
     return 0u - (((uint32_t)value >> b) & 1u);
 }
 
-EC_INLINE uint32_t ec_row_word(const uint32_t *column, uint32_t offset)
-{
-    return *(const uint32_t *)(const void *)((const uint8_t *)column + offset);
-}
-
-/* Carries into the planes from b on. Without branches: most rows carry far. */
-#define EC_CARRY(plane, b, top, carry)                    \
-    EC_UNROLL for (unsigned up = (b); up < (top); up++) \
-    {                                                   \
-        uint32_t next = (plane)[up] & (carry);          \
-        (plane)[up] ^= (carry);                         \
-        (carry) = next;                                 \
-    }
-
-/* Adds n rows to `top` planes, at least 4. */
-EC_INLINE void ec_add_rows(uint32_t *plane, unsigned top, const uint32_t *column, const uint32_t *row,
-                            unsigned n)
-{
-    for (; n >= 8; n -= 8, row += 8) {
-        uint32_t two = ec_full_add(&plane[0], ec_row_word(column, row[0]), ec_row_word(column, row[1]));
-        uint32_t other = ec_full_add(&plane[0], ec_row_word(column, row[2]), ec_row_word(column, row[3]));
-        uint32_t four = ec_full_add(&plane[1], two, other);
-        two = ec_full_add(&plane[0], ec_row_word(column, row[4]), ec_row_word(column, row[5]));
-        other = ec_full_add(&plane[0], ec_row_word(column, row[6]), ec_row_word(column, row[7]));
-        uint32_t carry = ec_full_add(&plane[2], four, ec_full_add(&plane[1], two, other));
-        EC_CARRY(plane, 3, top, carry)
-    }
-    for (; n >= 2; n -= 2, row += 2) {
-        uint32_t carry = ec_full_add(&plane[0], ec_row_word(column, row[0]), ec_row_word(column, row[1]));
-        EC_CARRY(plane, 1, top, carry)
-    }
-    if (n) {
-        uint32_t carry = ec_row_word(column, row[0]);
-        EC_CARRY(plane, 0, top, carry)
-    }
-}
-
 /* Saturates to the int8 range: planes 0 ... 7 hold the result, whatever their number was. */
 static inline void ec_planes_saturate(uint32_t *plane, unsigned planes)
 {
