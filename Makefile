@@ -10,7 +10,7 @@ LIBRARIES := libOSMesa:libosmesa6
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
-BOARDS  := virtual mps2-an386
+BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505
 
 .PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs
 

@@ -5,7 +5,7 @@
 
 #define UART    ((cmsdk_uart *)BOARD_UART)
 #define TIMER   ((cmsdk_timer *)BOARD_TIMER)
-#define RSTINFO (*(volatile uint32_t *)(BOARD_SYSTEM_CONTROLLER + CMSDK_RSTINFO_OFFSET))
+#define RESET_INFO (*(volatile uint32_t *)BOARD_RESET_INFO)
 
 #define BAUD_DIVISOR (((EC_CLOCK_HZ) + (EC_BAUD) / 2u) / (EC_BAUD))
 
@@ -22,13 +22,13 @@ void cmsdk_uart_received(void)
 
 uint8_t chip_reset_cause(bool powered)
 {
-    uint32_t info = RSTINFO;
-    RSTINFO = info;
+    uint32_t info = RESET_INFO;
+    RESET_INFO = BOARD_RESET_CLEAR(info);
     if (!powered)
         return EC_CAUSE_POWER_ON;
-    if (info & RSTINFO_WDOGRESETREQ)
+    if (info & BOARD_RESET_WATCHDOG)
         return EC_CAUSE_WATCHDOG;
-    return info & (RSTINFO_SYSRESETREQ | RSTINFO_LOCKUPRESET) ? EC_CAUSE_SOFTWARE : EC_CAUSE_UNKNOWN;
+    return info & BOARD_RESET_SOFTWARE ? EC_CAUSE_SOFTWARE : EC_CAUSE_UNKNOWN;
 }
 
 void chip_init(void)

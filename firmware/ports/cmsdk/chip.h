@@ -1,8 +1,11 @@
 /* ARM's Cortex-M System Design Kit peripherals (DDI 0479, chapter 4). The board's board.h says where
  * they are:
  *
- *   BOARD_UART, BOARD_TIMER, BOARD_SYSTEM_CONTROLLER   base addresses
- *   BOARD_UART_RX_IRQ                                  interrupt number
+ *   BOARD_UART, BOARD_TIMER   base addresses
+ *   BOARD_UART_RX_IRQ         interrupt number
+ *   BOARD_RESET_INFO          the register that tells why the core was reset, BOARD_RESET_WATCHDOG
+ *                             and BOARD_RESET_SOFTWARE its bits, BOARD_RESET_CLEAR(what was read) what
+ *                             to write to it so that the next reset is told alone
  */
 #ifndef CHIP_H
 #define CHIP_H
@@ -34,11 +37,6 @@ typedef struct {
 } cmsdk_timer;
 
 #define TIMER_CTRL_ENABLE (1u << 0)
-
-#define CMSDK_RSTINFO_OFFSET 0x10u /* in the system controller; a one clears a bit */
-#define RSTINFO_SYSRESETREQ  (1u << 0)
-#define RSTINFO_WDOGRESETREQ (1u << 1)
-#define RSTINFO_LOCKUPRESET  (1u << 2)
 
 void cmsdk_uart_received(void);
 

@@ -1,0 +1,13 @@
+/* Arm MPS2+ with application note 500 (DAI 0500). */
+#ifndef BOARD_H
+#define BOARD_H
+
+#define BOARD_TIMER            0x40000000u
+#define BOARD_UART             0x40004000u
+#define BOARD_UART_RX_IRQ      0
+#define BOARD_RESET_INFO       0x4001F010u /* RSTINFO; a one clears a bit */
+#define BOARD_RESET_SOFTWARE   5u          /* SYSRESETREQ, LOCKUPRESET */
+#define BOARD_RESET_WATCHDOG   2u
+#define BOARD_RESET_CLEAR(was) (was)
+
+#endif
