@@ -31,14 +31,15 @@ class BuildLibrary(build_ext):
 
 
 class BuildSources(build_py):
-    """Adds the firmware's and the virtual device's sources to the package."""
+    """Adds the sources of the firmware, the virtual device and an emulator's runner."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            for folder in ("firmware", "host/vdev"):
+            installed = shutil.ignore_patterns("node_modules")
+            for folder in ("firmware", "host/vdev", "host/rp2040js"):
                 target = Path(self.build_lib) / "ecedge/_sources" / folder
-                shutil.copytree(ROOT / folder, target, dirs_exist_ok=True)
+                shutil.copytree(ROOT / folder, target, ignore=installed, dirs_exist_ok=True)
 
 
 class AnyPython(bdist_wheel):

@@ -20,7 +20,8 @@ from ecedge.version import VERSION
 ROOT = Path(__file__).parent.parent
 DEADLINE = 240.0  # seconds for one build; zig's first one builds its own libraries
 NOT_SHIPPED = shutil.ignore_patterns(
-    ".*", "build", "dist", "runs", "*.egg-info", "__pycache__", "_ecedge.so", "_bindings.py"
+    *(".*", "build", "dist", "runs", "*.egg-info", "__pycache__", "node_modules"),
+    *("_ecedge.so", "_bindings.py"),
 )
 NAME = f"ecedge-{VERSION}"
 
@@ -31,6 +32,7 @@ LITTER = {
     "ecedge/__pycache__/model.cpython-311.pyc": "old bytecode",
     "firmware/core/ec_net.o": "an old object",
     "host/vdev/__pycache__/x.pyc": "old bytecode",
+    "host/rp2040js/node_modules/rp2040js/index.js": "somebody else's",
 }
 
 pytestmark = pytest.mark.skipif(find_spec("build") is None, reason="pip install build")
@@ -68,7 +70,7 @@ def source(tmp_path_factory) -> Path:
     """The sources, with what work leaves among them."""
     folder = copy_of_the_sources(tmp_path_factory.mktemp("source") / "ecedge")
     for name, text in LITTER.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
 
@@ -141,7 +143,7 @@ def test_the_wheel_holds_what_it_must_and_nothing_else(source, shipped):
     }
     firmware = {
         f"ecedge/_sources/{path.relative_to(source)}"
-        for folder in ("firmware", "host/vdev")
+        for folder in ("firmware", "host/vdev", "host/rp2040js")
         for path in (source / folder).rglob("*")
         if path.is_file() and str(path.relative_to(source)) not in LITTER
     }

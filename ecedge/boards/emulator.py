@@ -140,6 +140,10 @@ def check_emulator(board: Board) -> None:
             f"{board.name} is emulated by {emulator.program}, which is not installed.",
             f"Get it: apt install {emulator.package}.",
         )
+    host = sources_root() / "host"
+    needs, get = (text.format(host=host) for text in (emulator.needs, emulator.get))
+    if needs and not os.path.exists(needs):
+        raise ToolError(f"{board.name} is emulated with {needs}, which is missing.", f"Run: {get}")
 
 
 def _free_port() -> int:

@@ -117,12 +117,15 @@ class Emulator:
     kind: "qemu"; "listener" for another emulator whose UART listens on a TCP port; "process" where
     the firmware is a program of this machine. args: the command, a template: {elf} is the firmware,
     {serial} QEMU's chardev for the UART, {port} the TCP port, {python} this Python, {host} the
-    folder of that name. package: what gives the program on Debian.
+    folder of that name. package: what gives the program on Debian. needs: a file that must be there
+    besides, get: the command that makes it; {host} is as above.
     """
 
     kind: str
     args: tuple[str, ...]
     package: str = ""
+    needs: str = ""
+    get: str = ""
 
     PLACES = {
         "qemu": {"{elf}", "{serial}"},
