@@ -22,7 +22,7 @@ CALLS = {
     "EM_RISCV": {16, 17, 18, 19, 44, 45},  # BRANCH JAL CALL CALL_PLT RVC_BRANCH RVC_JUMP
 }
 DISCARDED = (".ARM.ex", ".eh_frame")  # tables for exceptions that C does not throw
-KEPT = (".vectors", ".isr_vector")  # what linker scripts keep unasked
+KEPT = (".boot", ".vectors", ".isr_vector")  # what linker scripts keep unasked
 
 SectionId = tuple[str, int]  # object file, index
 
