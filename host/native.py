@@ -47,6 +47,7 @@ SOURCES = [
             "columns",
             "add_few",
             "update",
+            "update_fast",
             "readout",
             "evolve",
         )

@@ -16,9 +16,10 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..boards import uf2
 from ..boards.registry import Board, Capacity
 from ..errors import StorageError, UsageError
-from ..model import IMAGE_VERSION, Policy
+from ..model import IMAGE_VERSION, NetworkSpec, Policy
 from ..storage import write_atomically
 from ..version import VERSION
 
@@ -36,6 +37,8 @@ BARE_ENTRY = "_start"
 GARBAGE = "-Wl,--gc-sections"
 COMPILED = (".c", ".S")
 COPIED = (*COMPILED, ".h", ".ld", ".toml", ".md", ".txt", ".cfg")
+DRIVES = ("/media/*/*", "/run/media/*/*", "/Volumes/*")  # where systems show USB drives
+PADDED = "build/make/firmware.bin"  # whole pages of it become firmware.uf2
 RUN_PORT = 5555  # of `make run`
 
 
@@ -43,7 +46,8 @@ RUN_PORT = 5555  # of `make run`
 class Project:
     """A project in a folder: what there is to compile and how.
 
-    sources: relative to `folder`, sorted. Flags leave out the compiler and what it alone needs.
+    sources: relative to `folder`, sorted. fast: flags that tell the kernels for which network to be
+    fastest. Flags leave out the compiler and what it alone needs.
     """
 
     folder: Path
@@ -51,17 +55,23 @@ class Project:
     capacity: Capacity
     policy_hash: str | None
     sources: tuple[PurePosixPath, ...]
+    fast: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
         return "firmware" if self.board.is_host else "firmware.elf"
 
     @property
+    def image(self) -> str:
+        """The program as the board's flasher wants it."""
+        return "firmware.uf2" if self.board.flasher == "uf2" else self.program
+
+    @property
     def cflags(self) -> tuple[str, ...]:
         folders = HOST_INCLUDES if self.board.is_host else INCLUDES
         includes = tuple(f"-I{folder}" for folder in folders)
         bare = () if self.board.is_host else BARE
-        return CODE + bare + WARNINGS + self.board.cpu_flags + includes
+        return CODE + bare + WARNINGS + self.board.cpu_flags + includes + self.fast
 
     @property
     def ldflags(self) -> tuple[str, ...]:
@@ -101,7 +111,8 @@ def write_project(
     files = _copied_files(board)
     sources = [path for path in files if path.suffix in COMPILED] + [PurePosixPath("policy.c")]
     policy_hash = policy.hash if policy is not None else None
-    project = Project(folder, board, capacity, policy_hash, tuple(sorted(sources)))
+    fast = fast_flags(policy.spec) if policy is not None else ()
+    project = Project(folder, board, capacity, policy_hash, tuple(sorted(sources)), fast)
     made = {
         "policy.h": _policy_header(policy, command),
         "policy.c": _policy_source(policy, command),
@@ -111,9 +122,22 @@ def write_project(
     }
     if not board.is_host:
         made["memory.ld"] = _memory(project, command)
+    if project.image != project.program:
+        made["uf2.S"] = _uf2_source(project, command)
     files |= {PurePosixPath(name): text.encode() for name, text in made.items()}
     _write_files(folder, files)
     return project
+
+
+def fast_flags(spec: NetworkSpec) -> tuple[str, ...]:
+    """What makes the kernels fastest for this network: see core/ec_fast.h. Gains that saturate are
+    not among the fast ones."""
+    numbers = {
+        "CURRENT_SHIFT": spec.current_shift,
+        "MEMBRANE_SHIFT": spec.membrane_shift,
+        "RECURRENT_GAIN": min(spec.recurrent_gain, 0),
+    }
+    return tuple(f"-DEC_FAST_{name}={number}" for name, number in numbers.items())
 
 
 def firmware_version(version: str) -> int:
@@ -282,6 +306,12 @@ stack_size = {board.stack};
 """
 
 
+def _uf2_source(project: Project, command: str) -> str:
+    comment = _c_comment(_front_matter(project.policy_hash, command))
+    board = project.board
+    return comment + uf2.assembly(PADDED, board.flash.origin, board.uf2_family)
+
+
 def _makefile(project: Project, command: str) -> str:
     board = project.board
     comment = "\n".join(f"# {line}" for line in _front_matter(project.policy_hash, command))
@@ -292,7 +322,7 @@ def _makefile(project: Project, command: str) -> str:
     return f"""\
 {comment}
 #
-#   make          build/{project.program}
+#   make          build/{project.image}
 #   make flash    put it on the board
 #   make run      run it without the board
 #   make clean    remove build/
@@ -307,26 +337,49 @@ SOURCES = \\
 \t{sources}
 OBJECTS = $(SOURCES:%=build/make/%.o)
 PROGRAM = build/{project.program}
+IMAGE = build/{project.image}
 
-$(PROGRAM): $(OBJECTS){scripts} Makefile
+{_image_rule(project)}$(PROGRAM): $(OBJECTS){scripts} Makefile
 \t$(CC) $(CFLAGS) $(OBJECTS) $(LDFLAGS){libraries} -o $@
 
 build/make/%.o: % Makefile
 \t@mkdir -p $(@D)
 \t$(CC) $(CFLAGS) -MMD -c $< -o $@
 
-flash: $(PROGRAM)
+flash: $(IMAGE)
 {_recipe(_flash_commands(project))}
 
 run: $(PROGRAM)
 {_recipe(_run_commands(project))}
 
 clean:
-\trm -rf build/make $(PROGRAM)
+\trm -rf build/make $(PROGRAM) $(IMAGE)
 
 -include $(OBJECTS:.o=.d)
 
 .PHONY: flash run clean
+"""
+
+
+def _image_rule(project: Project) -> str:
+    """Makes the image from the program by the assembler: no other tool reads and writes bytes."""
+    if project.image == project.program:
+        return ""
+    lines = [
+        f"$(OBJCOPY) -O binary $(PROGRAM) {PADDED}",
+        f"head -c {uf2.PAGE - 1} /dev/zero >> {PADDED}",
+        f"$(CC) $(CFLAGS) -DBLOCKS=$$(($$(wc -c < {PADDED}) / {uf2.PAGE})) "
+        "-c uf2.S -o build/make/uf2.o",
+        "$(OBJCOPY) -O binary -j .uf2 build/make/uf2.o $@",
+    ]
+    return f"""\
+OBJCOPY ?= $(CC:gcc=objcopy)
+DRIVES = $(wildcard {" ".join(f"{folder}/INFO_UF2.TXT" for folder in DRIVES)})
+DRIVE = $(patsubst %/INFO_UF2.TXT,%,$(firstword $(DRIVES)))
+
+$(IMAGE): $(PROGRAM) uf2.S
+{_recipe(lines)}
+
 """
 
 
@@ -338,7 +391,13 @@ def _flash_commands(project: Project) -> list[str]:
     board = project.board
     if board.flasher == "none":
         return [f"@echo 'No program puts an image on {board.name}. {_harmless(board.page)}'; false"]
-    return [f"@echo 'Put $(PROGRAM) on {board.name} with {board.flasher}.'"]
+    if board.flasher == "uf2":
+        return [
+            f"@test -n '$(DRIVE)' || {{ echo 'Plug {board.name} in with its BOOTSEL button held, "
+            "or name its drive: make flash DRIVE=...'; false; }",
+            "cp $(IMAGE) '$(DRIVE)/'",
+        ]
+    return [f"@echo 'Put $(IMAGE) on {board.name} with {board.flasher}.'"]
 
 
 def _run_commands(project: Project) -> list[str]:
@@ -347,9 +406,12 @@ def _run_commands(project: Project) -> list[str]:
         return [f"@echo 'There is no emulator for {project.board.name}; try make flash.'; false"]
     if emulator.kind == "process":
         return [shlex.join([*emulator.command("{elf}"), "--tcp", str(RUN_PORT)])]
+    command = shlex.join(emulator.command("{elf}", RUN_PORT, "$(HOST)"))
+    hint = "Name the folder host/ of ecedge, which has the emulator: make run HOST=..."
     return [
+        *([f"@test -d '$(HOST)' || {{ echo '{hint}'; false; }}"] if "$(HOST)" in command else []),
         f"@echo 'Waiting for a host on socket://127.0.0.1:{RUN_PORT}'",
-        shlex.join(emulator.command("{elf}", RUN_PORT)),
+        command,
     ]
 
 
@@ -364,7 +426,7 @@ def _readme(project: Project, command: str) -> str:
 - Room for {capacity.obs} observations, {capacity.act} outputs, {capacity.neurons} neurons, and \
 {capacity.policy_ram} bytes of uploaded policy.
 
-`make` builds `build/{project.program}`, `make flash` puts it on the board, `make run` runs it \
+`make` builds `build/{project.image}`, `make flash` puts it on the board, `make run` runs it \
 without one. `make CC=...` takes another compiler.
 
 | Folder | What |

@@ -13,4 +13,8 @@
 #define EC_FAST_RECURRENT_GAIN 0
 #endif
 
+#if EC_FAST_RECURRENT_GAIN > 0
+#error "EC_FAST_RECURRENT_GAIN is above 0: such gains saturate, and are not among the fast ones"
+#endif
+
 #endif

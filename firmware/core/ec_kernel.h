@@ -2,8 +2,8 @@
  * firmware/kernels replaces some, whole files by their names, for the chips that it knows.
  *
  *   ec_drive.c     raw counts ──> x, once a control step
- *   ec_columns.c   rows of the neurons that spiked ──> S
- *   ec_update.c    S, x, current, membrane ──> current, membrane, spikes
+ *   ec_columns.c   rows of the neurons that spiked ──> S; ec_add_few.c for few rows
+ *   ec_update.c    S, x, current, membrane ──> current, membrane, spikes; ec_update_fast.c the same
  *   ec_readout.c   spikes ──> outputs, and the rows for the next substep
  *
  * Numbers of many neurons lie in planes: bit i of plane b is bit b of the number of neuron i of 32,
@@ -44,8 +44,11 @@ void ec_columns(ec_net *net);
 void ec_add_few(ec_group *groups, const uint32_t *column, const uint32_t *row, unsigned n_rows,
                 unsigned words, const uint32_t *start);
 
-/* Current, membrane and spikes of all neurons from their sum and drive. */
-void ec_update(ec_net *net);
+/* Current and membrane of 32 neurons from their sum and drive. Returns the spikes. */
+uint32_t ec_update_group(ec_group *group, const ec_spec *spec);
+
+/* The same of many groups with the shifts and the gain of ec_fast.h, and the spikes of each. */
+void ec_update_fast(ec_group *groups, uint32_t *spikes, unsigned words);
 
 /* Outputs from the new spikes, and net->rows for the next substep. */
 void ec_readout(ec_net *net);
@@ -58,13 +61,6 @@ void ec_readout_prepare(ec_net *net);
 void ec_lanes_put(uint32_t *lanes, unsigned i, int8_t value);
 int8_t ec_lanes_get(const uint32_t *lanes, unsigned i);
 void ec_lanes_put_drive(uint32_t *lanes, const uint32_t *plane);
-
-static inline bool ec_is_fast(const ec_spec *spec)
-{
-    return spec->current_shift == EC_FAST_CURRENT_SHIFT &&
-           spec->membrane_shift == EC_FAST_MEMBRANE_SHIFT &&
-           spec->recurrent_gain == EC_FAST_RECURRENT_GAIN;
-}
 
 /* sum + a + b for 32 numbers of one bit; what carries is returned. */
 EC_INLINE uint32_t ec_full_add(uint32_t *sum, uint32_t a, uint32_t b)

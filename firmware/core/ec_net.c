@@ -57,13 +57,27 @@ void ec_net_reset(ec_net *net)
     net->spike_count = 0;
 }
 
+static inline bool is_fast(const ec_spec *spec)
+{
+    return spec->current_shift == EC_FAST_CURRENT_SHIFT &&
+           spec->membrane_shift == EC_FAST_MEMBRANE_SHIFT &&
+           spec->recurrent_gain == EC_FAST_RECURRENT_GAIN;
+}
+
 void ec_net_step(ec_net *net, const int16_t *raw)
 {
+    const ec_spec *spec = &net->policy->spec;
+    unsigned words = spec->n_neurons / 32u;
+    bool fast = is_fast(spec);
     ec_drive(net, raw);
     net->spike_count = 0;
-    for (unsigned substep = 0; substep < net->policy->spec.substeps; substep++) {
+    for (unsigned substep = 0; substep < spec->substeps; substep++) {
         ec_columns(net);
-        ec_update(net);
+        if (fast)
+            ec_update_fast(net->groups, net->spikes, words);
+        else
+            for (unsigned w = 0; w < words; w++)
+                net->spikes[w] = ec_update_group(&net->groups[w], spec);
         ec_readout(net);
     }
 }

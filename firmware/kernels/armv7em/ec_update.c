@@ -8,9 +8,6 @@
  */
 #include "ec_kernel.h"
 
-/* The fast network's substep, in assembly. */
-void ec_update_lanes(ec_group *groups, uint32_t *spikes, uint32_t words);
-
 #define ONES 0x01010101u
 
 /* sat8(a - b) and floor((a + b) / 2), four at once. */
@@ -78,8 +75,7 @@ static void transpose(uint32_t x[8])
         exchange(&x[i], &x[i + 1], 1, 0x55555555u);
 }
 
-/* One substep of 32 neurons of any network. Returns the spikes. */
-static uint32_t update_group(ec_group *group, const ec_spec *spec)
+uint32_t ec_update_group(ec_group *group, const ec_spec *spec)
 {
     uint32_t spikes = 0;
     transpose(group->sum);
@@ -93,18 +89,6 @@ static uint32_t update_group(ec_group *group, const ec_spec *spec)
         group->membrane[l] = v;
     }
     return spikes;
-}
-
-void ec_update(ec_net *net)
-{
-    const ec_spec *spec = &net->policy->spec;
-    unsigned words = spec->n_neurons / 32u;
-    if (ec_is_fast(spec)) {
-        ec_update_lanes(net->groups, net->spikes, words);
-        return;
-    }
-    for (unsigned w = 0; w < words; w++)
-        net->spikes[w] = update_group(&net->groups[w], spec);
 }
 
 static uint8_t *lane(const uint32_t *lanes, unsigned i)

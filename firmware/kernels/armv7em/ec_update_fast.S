@@ -1,4 +1,4 @@
-/* void ec_update_lanes(ec_group *groups, uint32_t *spikes, uint32_t words)
+/* void ec_update_fast(ec_group *groups, uint32_t *spikes, unsigned words)
  *
  * What ec_update.c says, for the shifts and the gain of ec_fast.h, two words of lanes at a time.
  */
@@ -36,16 +36,9 @@
     .endm
 
     .macro scale x, gain
-    .if \gain > 0
-    .rept \gain
-    qadd8   \x, \x, \x
-    .endr
-    .endif
-    .if \gain < 0
     .rept -\gain
     shadd8  \x, \x, r11
     .endr
-    .endif
     .endm
 
 /* Where ~y >= 64 a spike goes to bit l of each byte of r12, and y becomes ~0. */
@@ -79,12 +72,12 @@
     strd    r3, r4, [r0, #MEMBRANE + 4 * \l]
     .endm
 
-    .section .text.ec_update_lanes, "ax", %progbits
+    .section .text.ec_update_fast, "ax", %progbits
     .balign 4
-    .global ec_update_lanes
-    .type ec_update_lanes, %function
+    .global ec_update_fast
+    .type ec_update_fast, %function
     .thumb_func
-ec_update_lanes:
+ec_update_fast:
     push    {r4-r11, lr}
 group:
     add     lr, r0, #SUM
@@ -116,5 +109,5 @@ group:
     subs    r2, r2, #1
     bne     group
     pop     {r4-r11, pc}
-    .size ec_update_lanes, . - ec_update_lanes
-    stack_size ec_update_lanes, 36
+    .size ec_update_fast, . - ec_update_fast
+    stack_size ec_update_fast, 36
