@@ -13,23 +13,28 @@ from ..errors import BoardError, StorageError
 from ..export.project import Project, write_project
 from ..model import Policy
 from ..storage import write_atomically
-from .objects import Objects, Sizes, program_sizes
+from .objects import Objects, Sizes, program_image, program_sizes
 from .registry import Board, Capacity
 from .stack import StackUse, measure_stack
 from .toolchain import Toolchain, find_toolchain
+from .uf2 import encode
 
 EXCEPTION_FRAME_FPU = 108
 
 
 @dataclass(frozen=True)
 class Build:
-    """A firmware that was built: the program, and what it costs. Prints as a table."""
+    """A firmware that was built: the program, and what it costs. Prints as a table.
+
+    image: the program as the board's flasher wants it, where that is not the ELF file.
+    """
 
     project: Project
     elf: Path
     toolchain: str
     sizes: Sizes
     stack: StackUse
+    image: Path | None = None
 
     @property
     def board(self) -> Board:
@@ -41,6 +46,7 @@ class Build:
         ram = board.ram.length if board.ram else None
         lines = [
             f"{board.name}: {self.elf} ({self.toolchain})",
+            *([f"  {self.image}"] if self.image else []),
             f"  text {sizes.text:>9,}   data {sizes.data:>7,}   bss {sizes.bss:>9,}   bytes",
             f"  flash {sizes.flash:>8,}" + _share(sizes.flash, flash),
             f"  RAM   {sizes.ram + board.stack:>8,}"
@@ -88,7 +94,8 @@ def build(
     if not board.is_host:
         _check_fit(board, objects.sizes(objects.live(entries)), stack)
     elf = _link(project, toolchain, paths)
-    return Build(project, elf, toolchain.name, program_sizes(elf), stack)
+    image = _write_image(elf, board)
+    return Build(project, elf, toolchain.name, program_sizes(elf), stack, image)
 
 
 def _compile(project: Project, toolchain: Toolchain) -> list[Path]:
@@ -120,6 +127,14 @@ def _link(project: Project, toolchain: Toolchain, objects: list[Path]) -> Path:
     ]
     inputs = [_digest([*objects, *scripts])]
     return _make(project, toolchain, target, inputs, arguments, "link the firmware")
+
+
+def _write_image(elf: Path, board: Board) -> Path | None:
+    if board.flasher != "uf2":
+        return None
+    path = elf.with_suffix(".uf2")
+    write_atomically(path, encode(*program_image(elf), board.uf2_family))
+    return path
 
 
 def _make(

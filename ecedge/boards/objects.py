@@ -200,6 +200,21 @@ def program_sizes(path: Path) -> Sizes:
     return Sizes(**total)
 
 
+def program_image(path: Path) -> tuple[int, bytes]:
+    """(address, bytes) of what a linked program puts into flash; holes are zeros."""
+    with path.open("rb") as file:
+        parts = {
+            segment["p_paddr"]: segment.data()
+            for segment in ELFFile(file).iter_segments("PT_LOAD")
+            if segment["p_filesz"]
+        }
+    origin = min(parts)
+    image = bytearray(max(address + len(data) for address, data in parts.items()) - origin)
+    for address, data in parts.items():
+        image[address - origin : address - origin + len(data)] = data
+    return origin, bytes(image)
+
+
 def _kind(section, discarded: tuple[str, ...] = DISCARDED) -> str | None:
     flags = section["sh_flags"]
     if not flags & SH_FLAGS.SHF_ALLOC or (discarded and section.name.startswith(discarded)):

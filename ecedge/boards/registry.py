@@ -159,6 +159,7 @@ class Board:
     core: "cortex-m4f" and the like, or "host". kernels: folders of `firmware/kernels` whose
     files stand in for those of the core, each for those before it. cpu_flags: gcc's for the core.
     flasher: what puts an image on the board, "none" where nothing does. stack: RAM kept for it.
+    uf2_family: the chip, for the flasher "uf2".
     flash and ram are None where nothing limits them. baud: 0 for a line that costs no time.
     """
 
@@ -178,6 +179,7 @@ class Board:
     ram: Region | None = None
     emulator: Emulator | None = None
     flasher: str = "none"
+    uf2_family: int = 0
     folder: Path = field(default=Path(), compare=False)
 
     @property
@@ -245,6 +247,8 @@ def _read_board(folder: Path) -> Board:
         raise BoardError(f"{where} must tell [flash], [ram] and stack.")
     if not board.is_host and board.architecture is None:
         raise BoardError(f'{where} names the core "{board.core}", of no known architecture.')
+    if (board.flasher == "uf2") != bool(board.uf2_family):
+        raise BoardError(f'{where} must tell uf2_family with the flasher "uf2", and not else.')
     if not board.port_folder.is_dir():
         raise BoardError(f'{where} names the port "{board.port}", which does not exist.')
     return board

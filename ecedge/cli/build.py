@@ -32,6 +32,7 @@ def build(
             "board": board,
             "policy": loaded.hash,
             "program": str(built.elf),
+            "image": str(built.image or built.elf),
             "compiler": built.toolchain,
             **asdict(built.sizes),
             "stack_worst": built.stack.worst,

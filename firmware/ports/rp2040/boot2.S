@@ -61,4 +61,4 @@ vtor:
     .word VTOR
 
     .org 252
-    .word 0x0307D449 /* the CRC-32 of the above (2.8.1.3.1): tests/test_boards.py computes it */
+    .word 0x0307D449 /* the CRC-32 of the above (2.8.1.3.1): tests/test_rp2040.py computes it */
