@@ -102,6 +102,7 @@ def prove_engine() -> str:
 
 def examine_boards() -> Iterator[Finding]:
     from ..boards import board_names, find_board
+    from ..boards.emulator import check_emulator
     from ..boards.toolchain import find_toolchain
 
     for name in board_names():
@@ -111,10 +112,11 @@ def examine_boards() -> Iterator[Finding]:
         except EcedgeError as error:
             yield Finding(f"compiler, {name}", "none", error.hint)
         if board.emulator and not board.is_host:
-            program = board.emulator.program
-            place = shutil.which(program)
-            remedy = "" if place else f"apt-get install {board.emulator.package}"
-            yield Finding(f"emulator, {name}", place or f"{program} not found", remedy)
+            try:
+                check_emulator(board)
+                yield Finding(f"emulator, {name}", shutil.which(board.emulator.program))
+            except EcedgeError as error:
+                yield Finding(f"emulator, {name}", "none", error.hint)
 
 
 def examine_ports() -> Finding:
