@@ -4,15 +4,17 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
-PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck
+PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck node:nodejs npm:npm
 # The same of libraries: MuJoCo draws with OSMesa where there is no screen.
 LIBRARIES := libOSMesa:libosmesa6
+# The emulator of the RP2040 comes from npm; this is the last file that npm writes.
+RP2040JS := host/rp2040js/node_modules/.package-lock.json
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
-BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505
+BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 pico
 
-.PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs
+.PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
@@ -74,10 +76,16 @@ wheel: $(VENV)/dev
 	$(BIN)/python -m build --quiet
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info ecedge/engine/_ecedge.so ecedge/engine/_bindings.py
+	rm -rf build dist $(VENV) *.egg-info host/rp2040js/node_modules ecedge/engine/_ecedge.so ecedge/engine/_bindings.py
+
+programs: packages $(RP2040JS)
+
+$(RP2040JS): host/rp2040js/package-lock.json | packages
+	npm ci --loglevel=error --prefix $(dir $<)
+	@touch $@
 
 # Installs what is missing where it may, and says what to install where it may not.
-programs:
+packages:
 	@missing=; $(COMPILER_WORKS) || missing=' gcc libc6-dev'; \
 	for entry in $(PROGRAMS); do \
 	  command -v $${entry%%:*} >/dev/null || missing="$$missing $${entry##*:}"; \
