@@ -48,7 +48,7 @@ static bool comes(uint32_t address, uint32_t bits)
     return false;
 }
 
-static void leave_reset(uint32_t blocks)
+static void reset_blocks(uint32_t blocks)
 {
     chip_write(RESETS_RESET + SET_ALIAS, blocks);
     chip_write(RESETS_RESET + CLEAR_ALIAS, blocks);
@@ -65,23 +65,24 @@ static void start_clocks(void)
         return;
     chip_write(CLK_REF_CTRL, CLK_REF_XOSC);
     (void)comes(CLK_REF_SELECTED, 1u << CLK_REF_XOSC);
-    chip_write(CLK_SYS_CTRL, CLK_SYS_REF); /* after a reset of the core it still is on the PLL */
+    chip_write(CLK_SYS_CTRL + CLEAR_ALIAS, CLK_SYS_AUX); /* where a reset of the core leaves it */
     (void)comes(CLK_SYS_SELECTED, 1u << CLK_SYS_REF);
 
-    leave_reset(RESET_PLL_SYS);
+    reset_blocks(RESET_PLL_SYS);
     chip_write(PLL_FBDIV, PLL_MULTIPLIER);
     chip_write(PLL_PWR + CLEAR_ALIAS, PLL_PWR_PD | PLL_PWR_VCOPD);
     if (!comes(PLL_CS, PLL_CS_LOCK))
         return;
     chip_write(PLL_PRIM, PLL_DIVIDER1 << PLL_PRIM_POSTDIV1 | PLL_DIVIDER2 << PLL_PRIM_POSTDIV2);
     chip_write(PLL_PWR + CLEAR_ALIAS, PLL_PWR_POSTDIVPD);
+    chip_write(CLK_SYS_CTRL, CLK_SYS_REF); /* what AUX means changes only while it is not used */
     chip_write(CLK_SYS_CTRL, CLK_SYS_AUX);
     (void)comes(CLK_SYS_SELECTED, 1u << CLK_SYS_AUX);
 }
 
 static void start_uart(void)
 {
-    leave_reset(RESET_IO_BANK0 | RESET_PADS_BANK0 | RESET_UART0);
+    reset_blocks(RESET_IO_BANK0 | RESET_PADS_BANK0 | RESET_UART0);
     chip_write(UART_IBRD, BAUD_DIVISOR / 64u);
     chip_write(UART_FBRD, BAUD_DIVISOR % 64u);
     chip_write(UART_LCR_H, UART_LCR_H_8N1); /* it takes the divisor over, too: 4.2.7.1 */
