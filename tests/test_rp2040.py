@@ -31,6 +31,7 @@ DEADLINE = 60.0
 needs_compiler = pytest.mark.skipif(
     not shutil.which("arm-none-eabi-gcc"), reason="apt install gcc-arm-none-eabi"
 )
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="apt install make")
 needs_emulator = pytest.mark.skipif(
     not shutil.which("node") or not (RUN.parent / "node_modules").is_dir(),
     reason="make programs",
@@ -140,8 +141,8 @@ def test_build_writes_the_program_as_uf2(firmware):
     assert decoded == (origin, image + bytes(-len(image) % 256))
 
 
+@needs_make
 @needs_compiler
-@pytest.mark.skipif(not shutil.which("make"), reason="apt install make")
 def test_project_makes_the_same_uf2_without_python_and_copies_it_to_the_drive(tmp_path):
     write_project(None, PICO, tmp_path)
     drive = tmp_path / "RPI RP2"
@@ -189,19 +190,50 @@ def test_firmware_boots_and_answers(running):
         assert device.hello.boot_count == 1
 
 
+RESETS_ONCE = """
+#include "ec_rig.h"
+static uint32_t mark __attribute__((section(".noinit")));
+void ec_rig_apply(void *context, int16_t *outputs, unsigned n)
+{
+    (void)context, (void)outputs, (void)n;
+}
+void ec_rig_safe(void *context, int16_t *outputs, unsigned n)
+{
+    (void)context, (void)outputs, (void)n;
+    if (mark != 1u) {
+        mark = 1u;
+        *(volatile uint32_t *)0xE000ED0Cu = 0x05FA0004u; /* AIRCR: SYSRESETREQ */
+        for (;;) {
+        }
+    }
+}
+"""
+
+
+@needs_make
 @needs_compiler
 @needs_emulator
-@pytest.mark.parametrize(
-    ("at", "complaint"), [(0, "second stage's CRC"), (252, "second stage's CRC")]
-)
-def test_boot_rom_refuses_a_wrong_second_stage(firmware, tmp_path, at, complaint):
+def test_reset_of_the_core_is_told_and_counted(tmp_path):
+    write_project(None, PICO, tmp_path)
+    (tmp_path / "app/ec_rig.c").write_text(RESETS_ONCE)
+    subprocess.run(["make", "-C", tmp_path, "-j2"], check=True, capture_output=True, timeout=60)
+    with launch(PICO, tmp_path / "build/firmware.uf2") as running:
+        with Device(connect_running(running)) as device:
+            assert device.hello.reset_cause.name == "SOFTWARE"
+            assert device.hello.boot_count == 2
+
+
+@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("at", [0, 252])
+def test_boot_rom_refuses_a_wrong_second_stage(firmware, tmp_path, at):
     origin, image = program_image(firmware)
     path = tmp_path / "wrong.uf2"
     path.write_bytes(uf2.encode(origin, flip(image, at), FAMILY))
     result = subprocess.run(
         ["node", RUN, path, "0"], capture_output=True, text=True, timeout=DEADLINE
     )
-    assert result.returncode == 1 and complaint in result.stderr
+    assert result.returncode == 1 and "second stage's CRC" in result.stderr
 
 
 @needs_compiler

@@ -81,16 +81,16 @@ function crc32(bytes) {
     return crc >>> 0;
 }
 
-/** What the boot ROM does: 2.8.1. */
+/** What a reset of the core does, and then the boot ROM: 2.8.1. Memory keeps its content. */
 function boot(chip) {
     const boot2 = chip.flash.subarray(0, BOOT2_SIZE);
     if (crc32(boot2.subarray(0, 252)) !== chip.flashView.getUint32(252, true))
         fail("The boot ROM would not start this: the second stage's CRC is wrong.");
     chip.sram.set(boot2, BOOT2_RAM - 0x20000000);
-    const { core } = chip;
-    core.VTOR = 0;
+    const { core, ppb } = chip;
+    ppb.reset();
+    core.VTOR = core.enabledInterrupts = core.IPSR = core.currentMode = 0;
     core.PM = core.waiting = core.pendingSystick = false;
-    core.enabledInterrupts = core.IPSR = core.currentMode = 0;
     core.SP = BOOT2_RAM;
     core.LR = 0;
     core.PC = BOOT2_RAM;
