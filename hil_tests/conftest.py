@@ -3,25 +3,26 @@
 pytest hil_tests                              the virtual device
 pytest hil_tests --board virtual --board mps2-an386
 pytest hil_tests --port /dev/ttyACM0?baud=115200
-pytest hil_tests --long                       100,000 control steps (10,000 emulated)
+pytest hil_tests --long                       10,000 control steps, 1,000 of every network
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 from twins import random_policy
 
-from ecedge.boards import Capacity
+from ecedge.boards import Board, Capacity
 from ecedge.boards.emulator import Running
 from ecedge.devices import DeviceSpec, connect_running, parse_device, run_board
 from ecedge.errors import LinkError, ToolError
 from ecedge.link import Device, Transport, open_transport
-from ecedge.model import Policy
+from ecedge.model import NetworkSpec, Policy
 
+#: of the firmware under test, as far as the board has room
 CAPACITY = Capacity(max_payload=512, obs=128, act=32, neurons=512, policy_ram=65536)
 BUILT_IN = random_policy(seed=7, n_obs=3, n_act=2, n_neurons=32)
 
@@ -31,14 +32,47 @@ def pytest_addoption(parser):
     group.addoption("--board", action="append", help="a board to start (virtual); repeatable")
     group.addoption("--port", action="append", help="a device that is there; repeatable")
     group.addoption("--steps", type=int, default=1000, help="control steps of the long run (1000)")
-    group.addoption("--long", action="store_true", help="100,000 steps; 10,000 on emulated boards")
+    group.addoption("--long", action="store_true", help="10,000 steps, and 1,000 of each network")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers",
+        "networks(specs): a test for each NetworkSpec, by its name, that fits",
+    )
 
 
 def pytest_generate_tests(metafunc):
-    if "rig" in metafunc.fixturenames:
-        ports = metafunc.config.getoption("port") or []
-        boards = metafunc.config.getoption("board") or ([] if ports else ["virtual"])
+    if "rig" not in metafunc.fixturenames:
+        return
+    ports = metafunc.config.getoption("port") or []
+    boards = metafunc.config.getoption("board") or ([] if ports else ["virtual"])
+    if mark := metafunc.definition.get_closest_marker("networks"):
+        pairs = [
+            pytest.param(name, network, id=f"{name}-{network}")
+            for name in boards + ports
+            for network, spec in mark.args[0].items()
+            if holds(name, spec)
+        ]
+        metafunc.parametrize(("rig", "network"), pairs, indirect=["rig"], scope="session")
+    else:
         metafunc.parametrize("rig", boards + ports, indirect=True, scope="session")
+
+
+def capacity_of(board: Board) -> Capacity:
+    """What the firmware under test has room for."""
+    return Capacity(
+        *(min(getattr(CAPACITY, f.name), getattr(board.limits, f.name)) for f in fields(Capacity))
+    )
+
+
+def holds(name: str, spec: NetworkSpec) -> bool:
+    """Whether the device can run such a network; of a port nobody knows before it is opened."""
+    board = parse_device(name).board
+    if board is None:
+        return True
+    capacity = capacity_of(board)
+    return capacity.holding(spec) == capacity
 
 
 @dataclass
@@ -83,7 +117,7 @@ def rig(request) -> Iterator[Rig]:
         rig.close()
         return
     try:
-        context = run_board(spec, BUILT_IN, CAPACITY)
+        context = run_board(spec, BUILT_IN, capacity_of(spec.board))
         running = context.__enter__()
     except ToolError as error:
         if os.environ.get("CI") == "true":

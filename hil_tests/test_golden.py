@@ -18,13 +18,22 @@ VECTORS = Path(__file__).parent.parent / "docs" / "vectors"
 LONGEST_WAIT = 3.0  # seconds for a reply; the first byte after a connect may be late
 
 
+def cases(name: str) -> list[dict]:
+    return json.loads((VECTORS / f"{name}.json").read_text())["cases"]
+
+
 def named(name: str) -> list:
-    cases = json.loads((VECTORS / f"{name}.json").read_text())["cases"]
-    return [pytest.param(case, id=case["name"]) for case in cases]
+    return [pytest.param(case, id=case["name"]) for case in cases(name)]
 
 
-@pytest.mark.parametrize("case", named("networks"))
-def test_network_gives_the_golden_outputs_and_digests(device, case):
+CASES = {case["name"]: case for case in cases("networks")}
+
+
+@pytest.mark.networks(
+    {name: Policy.from_image(bytes.fromhex(case["image"])).spec for name, case in CASES.items()}
+)
+def test_network_gives_the_golden_outputs_and_digests(device, network):
+    case = CASES[network]
     upload(device, Policy.from_image(bytes.fromhex(case["image"])))
     device.reset()
     for raw, output, digest in zip(case["raw"], case["output"], case["digest"], strict=True):
@@ -36,7 +45,7 @@ def test_network_gives_the_golden_outputs_and_digests(device, case):
 @pytest.mark.parametrize("case", named("images"))
 def test_image_is_taken_or_refused(device, case):
     image = bytes.fromhex(case["image"])
-    if case["refused_by"] in ("all", "device"):
+    if case["refused_by"] in ("all", "device") or len(image) > device.hello.max_image:
         with pytest.raises(DeviceRefused):
             send(device, image)
     else:
@@ -53,7 +62,7 @@ def send(device, image: bytes) -> None:
     device.request(MessageType.UPLOAD_COMMIT)
 
 
-FRAMES = json.loads((VECTORS / "frames.json").read_text())["cases"]
+FRAMES = cases("frames")
 
 
 @pytest.mark.parametrize("case", named("frames"))

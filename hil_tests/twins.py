@@ -79,6 +79,10 @@ def quick_twin(policy: Policy):
 #: what random networks must reach: every size, both forms, odd counts, all saturations
 NETWORKS = {
     "smallest": dict(n_obs=1, n_act=1, n_neurons=32, substeps=1),
+    "small, strong": dict(n_obs=3, n_act=2, n_neurons=32, recurrent_gain=7, output_gain=12),
+    "small, weak": dict(n_obs=3, n_act=2, n_neurons=32, recurrent_gain=-7, input_shift=7),
+    "small, signed": dict(n_obs=3, n_act=2, n_neurons=32, form=SIGNED, bits="full"),
+    "small, full": dict(n_obs=2, n_act=3, n_neurons=32, bits="full", n_exc=32, output_gain=12),
     "odd counts": dict(n_obs=7, n_act=5, n_neurons=64, bits="sparse"),
     "usual": dict(n_obs=11, n_act=3, n_neurons=128, substeps=16),
     "slow decay": dict(n_obs=4, n_act=1, n_neurons=96, current_shift=7, membrane_shift=7),
