@@ -6,7 +6,7 @@ import sys
 import tomllib
 import types
 import typing
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -99,15 +99,19 @@ class Capacity:
                 "it must be a multiple of 4."
             )
 
-    def holding(self, spec: NetworkSpec) -> Capacity:
-        """This capacity, raised to what the network needs."""
+    def running(self, spec: NetworkSpec) -> Capacity:
+        """This capacity, raised to what the network needs that is built in: its image is in flash."""
         return Capacity(
             max(self.max_payload, 2 * spec.n_obs),
             max(self.obs, spec.n_obs),
             max(self.act, spec.n_act),
             max(self.neurons, spec.n_neurons),
-            max(self.policy_ram, spec.image_size),
+            self.policy_ram,
         )
+
+    def holding(self, spec: NetworkSpec) -> Capacity:
+        """The same, and room for the network as an upload."""
+        return replace(self.running(spec), policy_ram=max(self.policy_ram, spec.image_size))
 
 
 @dataclass(frozen=True)

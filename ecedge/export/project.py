@@ -99,7 +99,7 @@ def write_project(
     """Writes the project of `board` with `policy` built in (None: none) into `folder`.
 
     capacity: what the firmware accepts as an upload; the board's own by default, and never less
-    than what `policy` needs. command: what the generated files tell to run when they are stale.
+    than what `policy` needs to run; how large an image it takes is not raised. command: what the generated files tell to run when they are stale.
     Files that did not change are left as they are. Raises BoardError when the capacity is
     impossible, UsageError when `folder` holds something else, StorageError when it can't be
     written.
@@ -107,7 +107,7 @@ def write_project(
     folder = Path(folder)
     capacity = capacity or board.limits
     if policy is not None:
-        capacity = capacity.holding(policy.spec)
+        capacity = capacity.running(policy.spec)
     files = _copied_files(board)
     sources = [path for path in files if path.suffix in COMPILED] + [PurePosixPath("policy.c")]
     policy_hash = policy.hash if policy is not None else None

@@ -27,6 +27,9 @@ void cortex_systick_start(void);
 /* Core clocks since cortex_systick_start, wrapping at 2^32. */
 uint32_t cortex_systick_ticks(void);
 
+/* The word at an address, or 0 where the chip has nothing there. */
+uint32_t cortex_probe(uint32_t address);
+
 static inline void cortex_enable_interrupt(unsigned number)
 {
     NVIC_ISER[number / 32u] = (uint32_t)1 << number % 32u;

@@ -10,9 +10,11 @@ extern uint32_t link_bss_start[], link_bss_end[];
 
 int main(int argc, char **argv);
 void cortex_systick_interrupt(void);
+void cortex_fault(void); /* in probe.S */
+void cortex_restart(void);
 void _start(void);
 
-static void restart(void)
+void cortex_restart(void)
 {
     SCB_AIRCR = AIRCR_SYSRESETREQ;
     for (;;) {
@@ -31,10 +33,10 @@ __attribute__((section(".vectors"), used)) static const struct {
 } vectors = {
     .stack_top = link_stack_top,
     .reset = _start,
-    .faults = {restart, restart, restart, restart, restart},
-    .svcall = restart,
-    .debug = restart,
-    .pendsv = restart,
+    .faults = {cortex_restart, cortex_fault, cortex_fault, cortex_fault, cortex_fault},
+    .svcall = cortex_restart,
+    .debug = cortex_restart,
+    .pendsv = cortex_restart,
     .systick = cortex_systick_interrupt,
 };
 
@@ -62,5 +64,5 @@ void _start(void)
     copy(link_data_start, link_data_end, link_data_load);
     clear(link_bss_start, link_bss_end);
     (void)main(0, 0);
-    restart();
+    cortex_restart();
 }
