@@ -100,7 +100,7 @@ class Capacity:
             )
 
     def running(self, spec: NetworkSpec) -> Capacity:
-        """This capacity, raised to what the network needs that is built in: its image is in flash."""
+        """This capacity, raised to what the network needs whose image is built in, in flash."""
         return Capacity(
             max(self.max_payload, 2 * spec.n_obs),
             max(self.obs, spec.n_obs),

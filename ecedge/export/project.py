@@ -99,10 +99,10 @@ def write_project(
     """Writes the project of `board` with `policy` built in (None: none) into `folder`.
 
     capacity: what the firmware accepts as an upload; the board's own by default, and never less
-    than what `policy` needs to run; how large an image it takes is not raised. command: what the generated files tell to run when they are stale.
-    Files that did not change are left as they are. Raises BoardError when the capacity is
-    impossible, UsageError when `folder` holds something else, StorageError when it can't be
-    written.
+    than what `policy` needs to run; how large an image it takes is not raised. command: what the
+    generated files tell to run when they are stale. Files that did not change are left as they
+    are. Raises BoardError when the capacity is impossible, UsageError when `folder` holds something
+    else, StorageError when it can't be written.
     """
     folder = Path(folder)
     capacity = capacity or board.limits
