@@ -59,6 +59,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("rig", boards + ports, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """One device after another: pytest would go from one to the next with every network, and build
+    and start each again."""
+    rigs = [getattr(item, "callspec", None) and item.callspec.params.get("rig") for item in items]
+    order = {name: place for place, name in enumerate(dict.fromkeys(rigs))}
+    places = {id(item): order[name] for item, name in zip(items, rigs, strict=True)}
+    items.sort(key=lambda item: places[id(item)])
+
+
 def capacity_of(board: Board) -> Capacity:
     """What the firmware under test has room for."""
     return Capacity(

@@ -26,6 +26,7 @@ from ecedge.link import (
 )
 from ecedge.link import device as link_device
 from ecedge.link.device import Patience
+from ecedge.model import LIMITS
 
 POLICY = random_policy(5, n_obs=3, n_act=2, n_neurons=32)
 RAW = np.array([100, -2000, 3000], np.int16)
@@ -41,7 +42,7 @@ def refusal(device: Device, kind: int, payload: bytes = b"") -> tuple[int, int]:
 @pytest.fixture
 def impatient(monkeypatch):
     """Short deadlines, for tests that lose many frames on purpose."""
-    monkeypatch.setattr(link_device, "USUAL_PATIENCE", Patience(0.25, 20))
+    monkeypatch.setattr(link_device, "USUAL_PATIENCE", Patience(0.1, 40))
 
 
 # -- who answers ---------------------------------------------------------------------------------
@@ -140,19 +141,24 @@ def test_image_too_large_is_refused_and_changes_nothing(device):
     assert device.connect().policy_hash == POLICY.hash
 
 
-def test_network_too_large_is_refused_by_host_and_device(device):
-    neurons = device.hello.max_neurons + 32
-    if neurons > 1024:
+@pytest.mark.parametrize(("field", "unit"), [("n_neurons", 32), ("n_act", 1), ("n_obs", 1)])
+def test_network_too_large_is_refused_by_the_host(device, field, unit):
+    limit = getattr(device.hello, field.replace("n_", "max_"))
+    if limit == LIMITS[field][1]:
         pytest.skip(f"{device.hello.board} takes the largest network there is")
-    policy = random_policy(1, n_obs=1, n_act=1, n_neurons=neurons)
-    with pytest.raises(BoardError, match=f"{neurons} neurons .it has {neurons - 32}."):
+    policy = random_policy(1, **dict(n_obs=1, n_act=1, n_neurons=32) | {field: limit + unit})
+    with pytest.raises(BoardError, match=f" {limit + unit} .*it has {limit}."):
         device.upload(policy)
-    if (size := len(policy.image)) > (limit := device.hello.max_image):
-        begin = struct.pack("<I", size)
-        assert refusal(device, MessageType.UPLOAD_BEGIN, begin) == (ErrorCode.CAPACITY, limit)
-        return
-    device._send_image(policy.image, None)
-    assert refusal(device, MessageType.UPLOAD_COMMIT) == (ErrorCode.CAPACITY, neurons - 32)
+
+
+def test_network_too_large_is_refused_by_the_device(device):
+    """By its outputs: the smallest image that is too much for any device."""
+    limit = device.hello.max_act
+    if limit == LIMITS["n_act"][1]:
+        pytest.skip(f"{device.hello.board} takes as many outputs as there can be")
+    device._send_image(random_policy(1, n_obs=1, n_act=limit + 1, n_neurons=32).image, None)
+    assert refusal(device, MessageType.UPLOAD_COMMIT) == (ErrorCode.CAPACITY, limit)
+    device.upload(POLICY)
 
 
 def test_upload_out_of_order_is_refused_with_the_offset(device):
