@@ -4,7 +4,7 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
-PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm arm-none-eabi-gcc:gcc-arm-none-eabi cppcheck:cppcheck node:nodejs npm:npm
+PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf cppcheck:cppcheck node:nodejs npm:npm
 # The same of libraries: MuJoCo draws with OSMesa where there is no screen.
 LIBRARIES := libOSMesa:libosmesa6
 # The emulator of the RP2040 comes from npm; this is the last file that npm writes.
@@ -13,7 +13,7 @@ RP2040JS := host/rp2040js/node_modules/.package-lock.json
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
-	   stm32vldiscovery lm3s6965evb pico
+	   stm32vldiscovery lm3s6965evb riscv32-virt riscv32-virt-zbb pico
 
 .PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs packages
 

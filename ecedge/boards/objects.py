@@ -19,7 +19,11 @@ CALLS = {
     "EM_ARM": {10, 28, 29, 30, 51, 102, 103},  # THM_CALL CALL JUMP24 THM_JUMP24/19/11/8
     "EM_X86_64": {4},  # PLT32
     "EM_AARCH64": {282, 283},  # JUMP26 CALL26
-    "EM_RISCV": {16, 17, 18, 19, 44, 45},  # BRANCH JAL CALL CALL_PLT RVC_BRANCH RVC_JUMP
+    "EM_RISCV": {18, 19},  # CALL CALL_PLT
+}
+#: relocations within a function, or that stand beside another one: jumps, and lower halves
+INNER = {
+    "EM_RISCV": {16, 17, 24, 25, 27, 28, 43, 44, 45, 51},  # BRANCH JAL LO12 ALIGN RVC RELAX
 }
 DISCARDED = (".ARM.ex", ".eh_frame")  # tables for exceptions that C does not throw
 KEPT = (".boot", ".vectors", ".isr_vector")  # what linker scripts keep unasked
@@ -135,6 +139,7 @@ class Objects:
 
     def _read_references(self, name: str, elf: ELFFile, symbols: list, homes: list) -> None:
         calls = CALLS.get(elf["e_machine"], set())
+        inner = INNER.get(elf["e_machine"], set())
         for relocations in elf.iter_sections():
             if not isinstance(relocations, RelocationSection):
                 continue
@@ -144,9 +149,12 @@ class Objects:
             code = elf.get_section(relocations["sh_info"]).data()
             for relocation in relocations.iter_relocations():
                 index = relocation["r_info_sym"]
+                kind = relocation["r_info_type"]
                 if not homes[index]:
                     continue
-                if relocation["r_info_type"] in calls or _is_x86_call(elf, relocation, code):
+                if kind in inner and homes[index] == (name, relocations["sh_info"]):
+                    continue
+                if kind in calls or _is_x86_call(elf, relocation, code):
                     holder.calls.add(homes[index])
                 elif _means_entry(symbols[index], relocation):
                     holder.takes.add(homes[index])
@@ -235,6 +243,8 @@ def _is_x86_call(elf: ELFFile, relocation, code: bytes) -> bool:
 
 def _means_entry(symbol, relocation) -> bool:
     """Whether the address taken can be a function's beginning: a jump table's are inside."""
+    if symbol.name.startswith(".L"):  # a place within a function, which RISC-V keeps a name for
+        return False
     if symbol["st_info"]["type"] != "STT_SECTION" or not relocation.is_RELA():
         return True
     return relocation["r_addend"] in (0, -4)  # -4: x86 counts from the instruction's end
