@@ -308,7 +308,9 @@ def test_statistics_add_up(device):
     status = device.status()
     assert status.steps == 20 and status.sum_ticks == sum(ticks)
     assert (status.min_ticks, status.max_ticks) == (min(ticks), max(ticks))
-    assert 0 < min(ticks) and sum(ticks) / device.hello.tick_hz < 20
+    # QEMU's SysTick stands at its end until the computer has time for its interrupt: one step may
+    # take nothing.
+    assert 0 < sum(ticks) < 20 * device.hello.tick_hz
     assert status.uptime_ms >= first.uptime_ms
     assert status.good_frames >= first.good_frames + 22
 

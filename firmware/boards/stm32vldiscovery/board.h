@@ -16,7 +16,8 @@
         {0x40021000u, 0, 1u << 24, 1u << 25},       /* PLL on */                         \
         {0x40021004u, 3, 2, 2u << 2},               /* to the PLL */                     \
         {0x40021018u, 0, 1u << 2 | 1u << 14, 0},    /* 6.3.7: GPIOA, USART1 */           \
-        {0x40010804u, 0xFFu << 4, 0x4Bu << 4, 0},   /* 7.2.2: PA9, PA10 are its pins */  \
+        {0x4001080Cu, 0, 1u << 10, 0},              /* 7.2.4: PA10 is high if it is open */ \
+        {0x40010804u, 0xFFu << 4, 0x8Bu << 4, 0},   /* 7.2.2: PA9, PA10 are its pins */  \
     }
 
 #endif

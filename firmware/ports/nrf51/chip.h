@@ -45,9 +45,12 @@
 #define UART_TXD             REGISTER(0x4000251Cu)
 #define UART_BAUDRATE        REGISTER(0x40002524u)
 
-/* Pins [14]: high before the line is driven, or the other end takes the start for a byte. */
+/* Pins [14]: high before the line is driven, or the other end takes the start for a byte. At reset no
+ * input is connected. */
 #define GPIO_OUTSET          REGISTER(0x50000508u)
 #define GPIO_DIRSET          REGISTER(0x50000518u)
+#define GPIO_PIN_CNF(n)      REGISTER(0x50000700u + 4u * (n))
+#define PIN_CNF_INPUT_HIGH   (3u << 2) /* an input, connected, high if it is open */
 
 #define UART_IRQ  2u
 #define TIMER_IRQ 8u

@@ -5,11 +5,16 @@
 
 #define PATIENCE 100000u /* looks at a register that hardware shall change: many milliseconds */
 
-/* Reading the status, then the data, clears an overrun as well. */
+/* Reading the status, then the data, clears an overrun. It may come alone, when its byte ended just as
+ * the one before was read (RM0090 30.3.3, RM0041 23.3.3), and interrupts for ever if nobody reads. */
 void stm32_usart_received(void)
 {
-    while (USART_SR & USART_SR_RXNE)
-        bare_received((uint8_t)USART_DR);
+    uint32_t status;
+    while ((status = USART_SR) & (USART_SR_RXNE | USART_SR_ORE)) {
+        uint8_t byte = (uint8_t)USART_DR;
+        if (status & USART_SR_RXNE)
+            bare_received(byte);
+    }
 }
 
 uint8_t chip_reset_cause(bool powered)

@@ -25,6 +25,7 @@ typedef struct {
 
 /* RM0090 30.6, RM0041 23.6 */
 #define USART_SR        REGISTER(BOARD_USART + 0x00u)
+#define USART_SR_ORE    (1u << 3)
 #define USART_SR_RXNE   (1u << 5)
 #define USART_SR_TXE    (1u << 7)
 #define USART_DR        REGISTER(BOARD_USART + 0x04u)
