@@ -16,6 +16,7 @@ from ..errors import BuildError, ToolError
 from .registry import Board
 
 HOST_COMPILERS = ("cc", "gcc", "clang")
+ZIG_LEAVES_OUT = {"-mcpu=cortex-m33": "+dsp"}  # of what gcc's name of the core includes
 DEADLINE = 600  # seconds for one compiler run; zig's first one builds its own libraries
 
 
@@ -139,7 +140,8 @@ def _zig_cross_flags(board: Board, target: str) -> tuple[str, ...]:
     for flag in board.cpu_flags:
         if flag.startswith("-mcpu="):
             hard = "hf" if "-mfloat-abi=hard" in board.cpu_flags else ""
-            return (f"--target={target}{hard}", flag.replace("cortex-", "cortex_"))
+            cpu = flag.replace("cortex-", "cortex_") + ZIG_LEAVES_OUT.get(flag, "")
+            return (f"--target={target}{hard}", cpu)
         if flag.startswith("-march=rv32i"):
             single, *named = flag.removeprefix("-march=rv32i").split("_")
             cpu = "+".join(["-mcpu=generic_rv32", *single, *named])
