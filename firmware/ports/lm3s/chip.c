@@ -29,12 +29,15 @@ uint8_t chip_reset_cause(bool powered)
     return flags & RESC_PIN ? EC_CAUSE_RESET_PIN : EC_CAUSE_UNKNOWN;
 }
 
-/* 6.3.1: the crystal and the PLL while both are bypassed, then the divider, then the PLL's clock. If it
- * does not lock the core stays on the crystal. */
+/* 5.3: the crystal and the PLL while both are bypassed, then the divider, then the PLL's clock. No flag
+ * tells when the crystal is steady; the core would stand on one that is not. If the PLL does not lock
+ * it stays on the crystal. */
 static void start_clock(void)
 {
-    SYSCTL_RCC = (SYSCTL_RCC | RCC_BYPASS) & ~RCC_USE_DIVIDER;
-    SYSCTL_RCC = (SYSCTL_RCC & ~(RCC_MAIN_OFF | RCC_SOURCE | RCC_XTAL | RCC_PLL_OFF)) | BOARD_CRYSTAL << 6;
+    SYSCTL_RCC = (SYSCTL_RCC | RCC_BYPASS) & ~(RCC_USE_DIVIDER | RCC_MAIN_OFF);
+    for (uint32_t looks = 0; looks < PATIENCE; looks++)
+        (void)SYSCTL_RCC;
+    SYSCTL_RCC = (SYSCTL_RCC & ~(RCC_SOURCE | RCC_XTAL | RCC_PLL_OFF)) | BOARD_CRYSTAL << 6;
     SYSCTL_RCC = (SYSCTL_RCC & ~RCC_DIVIDER) | RCC_DIVIDE_BY(PLL_HZ / EC_CLOCK_HZ) | RCC_USE_DIVIDER;
     for (uint32_t looks = 0; looks < PATIENCE; looks++) {
         if (SYSCTL_RIS & RIS_PLL_LOCKED) {
