@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -320,6 +322,22 @@ def test_uptime_runs_at_the_speed_of_time(device):
     time.sleep(1.0)
     elapsed = 1000 * (time.monotonic() - begin)
     assert device.status().uptime_ms - first == pytest.approx(elapsed, rel=0.25)
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_device_sleeps_when_nothing_comes(rig, device):
+    if rig.running is None:
+        pytest.skip("only a device that is started here can be watched; give --board")
+    time.sleep(0.2)
+    before = processor_seconds(rig.running.process.pid)
+    time.sleep(1.0)
+    used = processor_seconds(rig.running.process.pid) - before
+    assert used < 0.3, "an emulator works only while the processor does not wait"
 
 
 # -- lost, late, repeated and damaged ------------------------------------------------------------
