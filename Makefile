@@ -13,7 +13,7 @@ RP2040JS := host/rp2040js/node_modules/.package-lock.json
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
-	   stm32vldiscovery lm3s6965evb riscv32-virt riscv32-virt-zbb pico
+	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico
 
 .PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs packages
 
