@@ -37,9 +37,18 @@ from ecedge.model import NetworkSpec, ObservationMap, Policy
 needs_arm = pytest.mark.skipif(
     not shutil.which("arm-none-eabi-gcc"), reason="apt install gcc-arm-none-eabi"
 )
+needs_riscv = pytest.mark.skipif(
+    not shutil.which("riscv64-unknown-elf-gcc"), reason="apt install gcc-riscv64-unknown-elf"
+)
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="apt install make")
 VIRTUAL = find_board("virtual")
 M4 = find_board("mps2-an386")
+RISCV = find_board("riscv32-virt")
+each_kind = pytest.mark.parametrize(
+    "board",
+    [VIRTUAL, pytest.param(M4, marks=needs_arm), pytest.param(RISCV, marks=needs_riscv)],
+    ids=lambda board: board.name,
+)
 
 
 def random_policy(seed=1, n_obs=3, n_act=2, n_neurons=32) -> Policy:
@@ -207,9 +216,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @needs_make
-@pytest.mark.parametrize(
-    "board", [VIRTUAL, pytest.param(M4, marks=needs_arm)], ids=lambda board: board.name
-)
+@each_kind
 def test_project_builds_by_its_own_makefile(tmp_path, board):
     project = write_project(random_policy(), board, tmp_path)
     result = make(tmp_path, "-j2")
@@ -250,9 +257,7 @@ def test_policy_of_another_export_refuses_to_compile(tmp_path):
 # -- the build -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "board", [VIRTUAL, pytest.param(M4, marks=needs_arm)], ids=lambda board: board.name
-)
+@each_kind
 def test_build_tells_sizes_and_stack_and_is_quick_the_second_time(tmp_path, board):
     policy = random_policy()
     built = build(policy, board, tmp_path)
@@ -274,19 +279,23 @@ def test_build_tells_sizes_and_stack_and_is_quick_the_second_time(tmp_path, boar
     assert other.project.policy_hash != built.project.policy_hash
 
 
-@needs_arm
-def test_figures_agree_with_the_size_tool(tmp_path):
-    built = build(random_policy(), M4, tmp_path)
-    printed = subprocess.run(
-        ["arm-none-eabi-size", built.elf], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize(
+    ("board", "size", "saved"),
+    [
+        pytest.param(M4, "arm-none-eabi-size", 36, marks=needs_arm, id=M4.name),
+        pytest.param(RISCV, "riscv64-unknown-elf-size", 64, marks=needs_riscv, id=RISCV.name),
+    ],
+)
+def test_figures_agree_with_the_size_tool(tmp_path, board, size, saved):
+    built = build(random_policy(), board, tmp_path)
+    printed = subprocess.run([size, built.elf], capture_output=True, text=True, check=True)
     assert [*map(int, printed.stdout.splitlines()[1].split()[:3])] == [
         built.sizes.text,
         built.sizes.data,
         built.sizes.bss,
     ]
     assert built.stack.unknown == ()
-    assert built.stack.interrupt > 36
+    assert built.stack.interrupt > saved, "registers, and the frame of a handler"
 
 
 @needs_arm
@@ -382,27 +391,24 @@ void (*volatile pointer)(void);
 int main(int argc, char **argv) { (void)argv; POINTER middle(); return CALL; }
 """
 
+SU, ZIG = "-fstack-usage", [sys.executable, "-m", "ziglang", "cc", "-fstack-size-section"]
+ARM = ["arm-none-eabi-gcc", "-mcpu=cortex-m3", "-mthumb", SU]
+RV32 = ["riscv64-unknown-elf-gcc", "-march=rv32imac", "-mabi=ilp32", SU]
 COMPILERS = [
-    pytest.param(
-        [name, flag], id=name, marks=pytest.mark.skipif(not shutil.which(name), reason=name)
-    )
-    for name, flag in (
-        ("gcc", "-fstack-usage"),
-        ("clang", "-fstack-usage"),
-        ("arm-none-eabi-gcc", "-fstack-usage"),
-    )
-] + [
-    pytest.param(
-        [sys.executable, "-m", "ziglang", "cc", "-fstack-size-section"],
-        id="zig",
-        marks=pytest.mark.skipif(not toolchain._has_zig(), reason="pip install ziglang"),
+    pytest.param(command, id=name, marks=pytest.mark.skipif(not there, reason=name))
+    for name, command, there in (
+        ("gcc", ["gcc", SU], shutil.which("gcc")),
+        ("clang", ["clang", SU], shutil.which("clang")),
+        ("gcc-arm", ARM, shutil.which("arm-none-eabi-gcc")),
+        ("gcc-rv32", RV32, shutil.which("riscv64-unknown-elf-gcc")),
+        ("zig", ZIG, toolchain._has_zig()),
+        ("zig-rv32", [*ZIG, "--target=riscv32-freestanding-none"], toolchain._has_zig()),
     )
 ]
 
 
-def measured(compiler, folder: Path, pointer="", call="0"):
-    source = PROGRAM.replace("POINTER", pointer).replace("CALL", call)
-    (folder / "program.c").write_text(source)
+def measured(compiler, folder: Path, pointer="", call="0", source=PROGRAM):
+    (folder / "program.c").write_text(source.replace("POINTER", pointer).replace("CALL", call))
     flags = ["-O2", "-ffunction-sections", "-fdata-sections", "-fno-optimize-sibling-calls"]
     subprocess.run(
         [*compiler, *flags, "-c", "program.c", "-o", "program.o"], cwd=folder, check=True
@@ -417,6 +423,31 @@ def test_stack_is_the_deepest_chain_of_what_is_linked(compiler, tmp_path):
     assert 600 <= use.thread < 800
     assert use.indirect == use.interrupt == 0
     assert not (use.recursive or use.unknown or use.unbounded)
+
+
+LOOP_AND_TABLE = """
+__attribute__((noinline)) int sums(int n, char **words) {
+    volatile int sum = 0;
+    for (int i = 0; i < n; i++)
+        switch (words[i][0]) {
+        case 'a': sum += 3; break;
+        case 'b': sum *= 7; break;
+        case 'c': sum -= n; break;
+        case 'd': sum /= 5; break;
+        case 'e': sum ^= i; break;
+        case 'f': sum <<= 1; break;
+        }
+    return sum;
+}
+int main(int argc, char **argv) { return sums(argc, argv) + 1; }
+"""
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_places_within_a_function_are_neither_called_nor_pointed_to(compiler, tmp_path):
+    use = measured(compiler, tmp_path, source=LOOP_AND_TABLE)
+    assert use.calls[:2] == ("main", "sums")
+    assert (use.indirect, use.interrupt, use.recursive) == (0, 0, ())
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
