@@ -95,6 +95,11 @@ COMPILERS = {
         "arm-none-eabi-nm",
         "gcc-arm-none-eabi",
     ),
+    "rv32imac": (
+        ["riscv64-unknown-elf-gcc", "-march=rv32imac", "-mabi=ilp32"],
+        "riscv64-unknown-elf-nm",
+        "gcc-riscv64-unknown-elf",
+    ),
 }
 every_compiler = pytest.mark.parametrize(
     "target",
