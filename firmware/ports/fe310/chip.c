@@ -27,7 +27,7 @@ uint32_t fe310_mtime_hz(void)
     return emulated ? EMULATED_HZ : MTIME_HZ;
 }
 
-void chip_interrupt(uint32_t source)
+void chip_interrupt(unsigned source)
 {
     (void)source; /* there is but the UART */
     for (;;) {

@@ -67,6 +67,6 @@
 #define PWM1_COUNT     REGISTER(0x10025008u)
 
 uint32_t fe310_mtime_hz(void);
-void chip_interrupt(uint32_t source);
+void chip_interrupt(unsigned source);
 
 #endif
