@@ -4,7 +4,8 @@ EcedgeError            one sentence, then what to try
 ├── UsageError         you asked for something impossible          (exit code 2)
 │   ├── TaskError        unknown task, unsupported spaces
 │   ├── PolicyError      a policy file or image that is not what it should be
-│   ├── BoardError       unknown board, or a policy that does not fit it
+│   ├── BoardError       unknown board, or what is impossible there
+│   │   └── DoesNotFit     a firmware that is larger than its board
 │   └── ToolError        a program or package that is needed and missing
 └── WorldError         the world did not play along                (exit code 1)
     ├── StorageError     a file could not be written or read         (exit code 2)
@@ -48,6 +49,21 @@ class PolicyError(UsageError):
 
 class BoardError(UsageError):
     pass
+
+
+class DoesNotFit(BoardError):
+    """Firmware is larger than its board. lacks: what it needs, in words and numbers; neurons: the
+    largest network with the same inputs and outputs that would fit, 0 where none would."""
+
+    def __init__(self, board: str, lacks: list[str], neurons: int = 0):
+        super().__init__(
+            f"The firmware does not fit {board}: it needs {' and '.join(lacks)}.",
+            f"A network of {neurons} neurons fits; or use another board."
+            if neurons
+            else "Use a smaller capacity for uploads, or another board.",
+        )
+        self.lacks = lacks
+        self.neurons = neurons
 
 
 class ToolError(UsageError):

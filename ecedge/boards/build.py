@@ -6,12 +6,12 @@ import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import BoardError, StorageError
+from ..errors import DoesNotFit, StorageError
 from ..export.project import Project, write_project
-from ..model import Policy
+from ..model import LIMITS, Policy
 from ..storage import write_atomically
 from .objects import Objects, Sizes, program_image, program_sizes
 from .registry import Board, Capacity
@@ -20,6 +20,7 @@ from .toolchain import Toolchain, find_toolchain
 from .uf2 import encode
 
 EXCEPTION_FRAME_FPU = 108
+STEP = 32  # from one number of neurons to the next
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def build(
     policy: built into the firmware, None for none. capacity and command: see
     `ecedge.export.project.write_project`. What did not change is not compiled again.
 
-    Raises BoardError before linking when the firmware does not fit the board, BuildError with the
+    Raises DoesNotFit before linking when the firmware does not fit the board, BuildError with the
     compiler's words when it does not compile, ToolError when there is no compiler.
     """
     toolchain = toolchain or find_toolchain(board)
@@ -92,7 +93,10 @@ def build(
     entries = [project.entry, "main"]
     stack = measure_stack(objects, entries, _exception_frame(board))
     if not board.is_host:
-        _check_fit(board, objects.sizes(objects.live(entries)), stack)
+        sizes = objects.sizes(objects.live(entries))
+        if lacks := _lacks(board, sizes, stack.worst):
+            neurons = _neurons_that_fit(project, toolchain, policy, sizes, stack.worst)
+            raise DoesNotFit(board.name, lacks, neurons)
     elf = _link(project, toolchain, paths)
     image = _write_image(elf, board)
     return Build(project, elf, toolchain.name, program_sizes(elf), stack, image)
@@ -164,7 +168,8 @@ def _make(
     return path
 
 
-def _check_fit(board: Board, sizes: Sizes, stack: StackUse) -> None:
+def _lacks(board: Board, sizes: Sizes, stack: int) -> list[str]:
+    """What the firmware needs and the board has not, in words. Empty: it fits."""
     lacks = []
     if sizes.flash > board.flash.length:
         lacks.append(f"{sizes.flash:,} bytes of flash (it has {board.flash.length:,})")
@@ -173,13 +178,52 @@ def _check_fit(board: Board, sizes: Sizes, stack: StackUse) -> None:
             f"{sizes.ram + board.stack:,} bytes of RAM, {board.stack:,} of them for the stack "
             f"(it has {board.ram.length:,})"
         )
-    if stack.worst > board.stack:
-        lacks.append(f"{stack.worst:,} bytes of stack (its board.toml keeps {board.stack:,})")
-    if lacks:
-        raise BoardError(
-            f"The firmware does not fit {board.name}: it needs {' and '.join(lacks)}.",
-            "Use a smaller network or a smaller capacity for uploads, or another board.",
+    if stack > board.stack:
+        lacks.append(f"{stack:,} bytes of stack (its board.toml keeps {board.stack:,})")
+    return lacks
+
+
+def _neurons_that_fit(
+    project: Project, toolchain: Toolchain, policy: Policy | None, sizes: Sizes, stack: int
+) -> int:
+    """The largest network below this one, of the same inputs and outputs, that would fit; 0: none.
+
+    The code does not depend on the policy, so the need of another network differs by its image and
+    its state alone; how large that is the core's header says, and the compiler computes.
+    """
+    if policy is None:
+        return 0
+    board, capacity = project.board, project.capacity
+    state = _state_sizes(project, toolchain)
+    in_flash = policy.spec.image_size
+    for neurons in range(policy.spec.n_neurons - STEP, 0, -STEP):
+        spec = replace(policy.spec, n_neurons=neurons, n_exc=None)
+        room = max(neurons, min(board.limits.neurons, capacity.neurons))
+        smaller = replace(
+            sizes,
+            text=sizes.text - in_flash + spec.image_size,
+            bss=sizes.bss - state[capacity.neurons] + state[room],
         )
+        if not _lacks(board, smaller, stack):
+            return neurons
+    return 0
+
+
+def _state_sizes(project: Project, toolchain: Toolchain) -> dict[int, int]:
+    """Bytes of a network's state by its neurons, as many inputs and outputs as the firmware has."""
+    capacity = project.capacity
+    low, high = LIMITS["n_neurons"]
+    sizes = range(low, high + 1, STEP)
+    arrays = (
+        f"char state_{n}[EC_NET_MEMORY({n}u, {capacity.act}u, {capacity.obs}u)];" for n in sizes
+    )
+    source, target = Path("build", "state_sizes.c"), Path("build", toolchain.name, "state_sizes.o")
+    text = "\n".join(['#include "ec_net.h"', *arrays, ""]).encode()
+    write_atomically(project.folder / source, text)
+    arguments = [*toolchain.translate(project.cflags), "-c", str(source), "-o", str(target)]
+    toolchain.run(arguments, project.folder, "compute the sizes of networks")
+    objects = Objects([project.folder / target])
+    return {n: objects.sections[objects.globals[f"state_{n}"]].size for n in sizes}
 
 
 def _exception_frame(board: Board) -> int:
