@@ -15,13 +15,16 @@ COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
 	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico
 
-.PHONY: help setup demo test hil lint bench bench-tasks bench-train wheel clean programs packages
+.PHONY: help setup demo test hil lint bench bench-boards bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
 	@echo 'make test    everything that can be tested, emulated boards included'
 	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
+	@echo 'make bench-boards instructions, flash, RAM and stack on every board, with each kernel'
+	@echo 'make costs   count again what steps cost on the boards: firmware/costs.csv'
+	@echo 'make sizes   measure the firmware again: firmware/sizes.csv'
 	@echo 'make bench-tasks  what the defaults learn, every native task on five seeds'
 	@echo 'make bench-train  speed of training against its physics, every MuJoCo task'
 	@echo 'make lint    ruff and cppcheck'
@@ -60,6 +63,16 @@ hil: $(VENV)/dev setup
 
 bench: $(VENV)/dev setup
 	$(BIN)/python bench/engine.py
+
+# BOARD="a b" does these for some boards alone.
+bench-boards: $(VENV)/dev setup
+	@$(BIN)/python bench/boards.py $(BOARD:%=--board %)
+
+costs: $(VENV)/dev setup
+	@$(BIN)/python bench/boards.py --costs $(BOARD:%=--board %)
+
+sizes: $(VENV)/dev setup
+	@$(BIN)/python bench/sizes.py $(BOARD:%=--board %)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -42,6 +42,17 @@ class Toolchain:
         """gcc's flags in this compiler's words."""
         return [*self.flags, *(flag for flag in flags if not flag.startswith(self.replaces))]
 
+    @property
+    def version(self) -> str:
+        """What it says of itself, in one line. ToolError: it is gone."""
+        try:
+            result = subprocess.run(
+                [*self.cc, "--version"], capture_output=True, text=True, timeout=DEADLINE
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ToolError(f"{self.cc[0]} cannot be started.", "Install it again.") from error
+        return (result.stdout.splitlines() or [self.name])[0]
+
     def run(self, arguments: list[str], folder: os.PathLike, what: str) -> None:
         """Runs the compiler in `folder`. BuildError has its words; ToolError: it is gone."""
         command = [*self.cc, *arguments]
