@@ -1,6 +1,11 @@
-"""What a control step costs on the boards: instructions, counted by their emulators.
+"""What boards need: instructions, counted by their emulators, and flash, RAM and stack.
 
-    python bench/boards.py [--board mps2-an386 ...] [--neurons 256 64] [--rates 0.1 1]
+    python bench/boards.py [--board mps2-an386 ...] [--neurons 256 64] [--rates 0.1 0.5 1]
+    python bench/boards.py --costs [--board mps2-an386 ...]
+
+Prints a table in Markdown, for every board with its kernels and without: "C" is the core's own.
+With --costs it measures many networks instead and writes firmware/costs.csv, from
+which `ecedge report` tells what a policy will need; lines of other boards stay.
 
 QEMU counts instructions (-icount), simavr and rp2040js cycles; neither knows wait states, so these
 are no board's times. The policies are made so that exactly the given part of the neurons spikes in
@@ -11,82 +16,191 @@ over the number of substeps; the rest, input layer and reply to the clock, is to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ecedge import reference
 from ecedge.boards import Board, board_names, find_board
-from ecedge.boards.build import build
-from ecedge.boards.emulator import launch
+from ecedge.boards.build import Build, build
+from ecedge.boards.costs import Costs, Load, fit, parts, read_costs, write_costs
+from ecedge.boards.emulator import check_emulator, launch
+from ecedge.boards.toolchain import find_toolchain
 from ecedge.devices import connect_running
-from ecedge.errors import EcedgeError
+from ecedge.errors import EcedgeError, WorldError
 from ecedge.link import Device
-from ecedge.model import NetworkSpec, ObservationMap, Policy
+from ecedge.model import SIGNED, NetworkSpec, ObservationMap, Policy
 
 SUBSTEPS = (1, 17)
 STEPS = 3  # the first finds no spikes to sum up
 SHIFT = 4  # QEMU: an instruction is 2^SHIFT ns
+BITS = 3  # in an observation
+SLOW = {"current_shift": 2, "membrane_shift": 4}  # not what firmware without a policy is made for
 
 
-def steady_policy(neurons: int, rate: float, substeps: int, seed: int = 0) -> Policy:
-    """A policy of which the same round(rate N) neurons spike in every substep, if fed with ones.
+def steady_policy(spec: NetworkSpec, load: Load, seed: int = 0) -> Policy:
+    """A policy of which the same neurons spike in every substep, if fed with ones.
 
-    They are the inhibitory ones and do not inhibit each other; where all spike, all excite.
+    They are the last ones; the others get nothing but inhibition from them. Where all spike, all
+    excite; in the signed form those that spike excite each other.
     """
     rng = np.random.default_rng(seed)
-    n_obs, n_act = 4, 3
-    spiking = round(rate * neurons)
-    n_exc = neurons if rate == 1 else neurons - spiking
-    spec = NetworkSpec(n_obs, n_act, neurons, substeps=substeps, n_exc=n_exc)
-    bits = rng.random((2 * n_obs + neurons + n_act, neurons)) < 0.5
-    drive = np.arange(neurons) >= neurons - spiking
+    n_obs, neurons = spec.n_obs, spec.n_neurons
+    is_signed = spec.form == SIGNED
+    inhibiting = 0 if is_signed or load.spikes == neurons else load.spikes
+    spec = replace(spec, n_exc=neurons - inhibiting, **({} if load.fast else SLOW))
+    bits = rng.random((spec.n_rows, neurons)) < 0.5
+    drive = np.arange(neurons) >= neurons - load.spikes
     bits[:n_obs] = drive
     bits[n_obs : 2 * n_obs] = False
-    if rate < 1:
-        bits[2 * n_obs : -n_act, drive] = False
+    recurrent = bits[spec.rows_rec]
+    if is_signed:
+        recurrent[drive] = drive
+    elif inhibiting:
+        recurrent[:, drive] = False
     same = np.ones(n_obs, int)
-    observations = ObservationMap(0 * same, 100 * same, 0 * same, 0 * same)
+    magnitude = 0x7F & ~(0x3F >> load.bits - 1)  # the upper bits, so that few observations do
+    observations = ObservationMap(0 * same, magnitude * same, 0 * same, 0 * same)
     synapses = np.packbits(bits.ravel(), bitorder="little").view("<u4")
     return reference.with_golden_trace(Policy(spec, observations, synapses), 2)
 
 
-def count(device: Device, policy: Policy, board: Board) -> float:
-    """Instructions, or cycles, of a control step in which the wanted neurons spike."""
+@contextlib.contextmanager
+def counting(board: Board) -> Iterator[tuple[Build, Device]]:
+    """Firmware without a policy that runs where its instructions or cycles are counted."""
+    words = ["-icount", f"shift={SHIFT},align=off"] if board.emulator.kind == "qemu" else []
+    with tempfile.TemporaryDirectory() as folder:
+        built = build(None, board, folder, command="python bench/boards.py")
+        with launch(board, built.elf, extra=words) as running:
+            with Device(connect_running(running)) as device:
+                yield built, device
+
+
+def unit(board: Board) -> str:
+    return "instructions" if board.emulator.kind == "qemu" else "cycles"
+
+
+def count(device: Device, board: Board, spec: NetworkSpec, load: Load) -> float:
+    """Instructions, or cycles, of a control step."""
+    policy = steady_policy(spec, load)
     device.upload(policy)
     device.reset(digest=False)
     for _ in range(STEPS):
-        reply = device.step(np.ones(policy.spec.n_obs, np.int16))
-    ticks = reply.ticks
+        reply = device.step(np.ones(spec.n_obs, np.int16))
+    if reply.spikes != load.spikes * spec.substeps:
+        raise WorldError(f"{reply.spikes} spikes came, not {load.spikes} in each substep.")
     if board.emulator.kind == "qemu":
-        return ticks * 1e9 / board.tick_hz / 2**SHIFT, reply.spikes
-    return ticks, reply.spikes
+        return reply.ticks * 1e9 / board.tick_hz / 2**SHIFT
+    return reply.ticks
 
 
-def measure(board: Board, neurons: int, rates: list[float]) -> list[str]:
+def holds(board: Board, spec: NetworkSpec) -> bool:
+    """Whether its firmware takes that network as an upload."""
+    return board.limits.holding(spec) == board.limits
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def measure(board: Board, neurons: int, rates: list[float]) -> Iterator[str]:
     """A line of the table for each rate."""
-    policies = {(rate, k): steady_policy(neurons, rate, k) for rate in rates for k in SUBSTEPS}
-    largest = max(policies.values(), key=lambda policy: len(policy.image))
-    capacity = replace(board.limits, policy_ram=max(board.limits.policy_ram, len(largest.image)))
-    capacity = capacity.holding(largest.spec)
-    lines = []
-    with tempfile.TemporaryDirectory() as folder:
-        built = build(None, board, folder, capacity, "python bench/boards.py")
-        counting = ["-icount", f"shift={SHIFT},align=off"] if board.emulator.kind == "qemu" else []
-        with launch(board, built.elf, extra=counting) as running:
-            with Device(connect_running(running)) as device:
-                for rate in rates:
-                    few, many = SUBSTEPS
-                    base, _ = count(device, policies[rate, few], board)
-                    total, spikes = count(device, policies[rate, many], board)
-                    each = (total - base) / (many - few)
-                    lines.append(
-                        f"| {board.name} | {neurons} | {spikes / many:.0f} | {each:,.0f} "
-                        f"| {base - each:,.0f} | {16 * each + base - each:,.0f} |"
-                    )
-    return lines
+    specs = [NetworkSpec(4, 3, neurons, substeps=k) for k in SUBSTEPS]
+    few, many = SUBSTEPS
+    with counting(board) as (built, device):
+        for rate in rates:
+            load = Load(round(rate * neurons), BITS)
+            base, total = (count(device, board, spec, load) for spec in specs)
+            each = (total - base) / (many - few)
+            yield (
+                f"| {board.name} | {' '.join(board.kernels) or 'C'} | {neurons} | {load.spikes} "
+                f"| {each:,.0f} | {base - each:,.0f} | {16 * each + base - each:,.0f} "
+                f"{unit(board)} | {built.sizes.flash:,} | {built.sizes.ram:,} "
+                f"| {built.stack.worst:,} |"
+            )
+
+
+def print_table(boards: list[Board], neurons: list[int], rates: list[float]) -> None:
+    print("Counted by emulators: instructions, not a board's cycles. Bytes of firmware without a")
+    print("policy; RAM with the room for uploads that board.toml sets; stack at worst.\n")
+    print(
+        "| board | kernels | neurons | spikes | a substep | input layer | 16 substeps "
+        "| flash | RAM | stack |"
+    )
+    print("|" + "---|" * 10)
+    for board in boards:
+        for variant in variants(board):
+            for number in neurons:
+                if not holds(board, NetworkSpec(4, 3, number)):
+                    print(f"{board.name} takes no {number} neurons.", file=sys.stderr)
+                    continue
+                for line in measure(variant, number, rates):
+                    print(line, flush=True)
+
+
+# -- the costs -----------------------------------------------------------------------------------
+
+
+def cases() -> Iterator[tuple[NetworkSpec, Load]]:
+    """What the costs are fitted to: one number after another is varied."""
+    for neurons in (32, 64, 128, 256, 512):
+        spec, few, half = NetworkSpec(4, 3, neurons, substeps=9), neurons // 8, neurons // 2
+        for spikes in {0, few // 2, few, neurons // 4, half - 5, half, half + 1, neurons}:
+            yield spec, Load(spikes, BITS)
+        for n_obs, bits in ((1, 1), (1, 7), (4, 3), (12, 1), (12, 5), (40, 3)):
+            yield replace(spec, n_obs=n_obs, substeps=1), Load(few, bits)
+        for spikes in (few, half):
+            for n_act in (1, 6, 12):
+                yield replace(spec, n_act=n_act), Load(spikes, BITS)
+            yield replace(spec, form=SIGNED, n_exc=neurons), Load(spikes, BITS)
+            yield spec, Load(spikes, BITS, fast=False)
+
+
+def measure_costs(board: Board) -> Costs:
+    points = []
+    with counting(board) as (built, device):
+        for spec, load in cases():
+            if holds(board, spec):
+                points.append((parts(spec, load), count(device, board, spec, load)))
+        return fit(board, unit(board), built.toolchain, points)
+
+
+def rewrite_costs(boards: list[Board]) -> None:
+    """Measures the boards. Lines of boards that are gone go, those of others stay."""
+    lines = {key: line for key, line in read_costs().items() if key[0] in board_names()}
+    for board in boards:
+        lines = {key: line for key, line in lines.items() if key[0] != board.name}
+        for variant in variants(board):
+            line = measure_costs(variant)
+            lines[board.name, variant.kernels] = line
+            kernels = " ".join(variant.kernels) or "C"
+            print(f"{board.name:16} {kernels:16} error {line.error:.1%} at most", flush=True)
+        write_costs(lines[key] for key in sorted(lines))
+
+
+def variants(board: Board) -> list[Board]:
+    """The board with the core's own C, and with its kernels where it has some."""
+    return [replace(board, kernels=()), *([board] if board.kernels else [])]
+
+
+def counted_boards(names: list[str]) -> list[Board]:
+    """Those of these boards whose steps can be counted here; the others are told."""
+    boards = []
+    for board in map(find_board, names):
+        try:
+            find_toolchain(board)
+            check_emulator(board)
+        except EcedgeError as error:
+            print(f"{board.name} is left out: {error}", file=sys.stderr)
+            continue
+        if board.is_host or board.emulator is None:
+            print(f"{board.name} is left out: nothing counts what it does.", file=sys.stderr)
+            continue
+        boards.append(board)
+    return boards
 
 
 def main() -> int:
@@ -96,16 +210,17 @@ def main() -> int:
     parser.add_argument("--board", action="append")
     parser.add_argument("--neurons", type=int, nargs="+", default=[256])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.5, 1])
+    parser.add_argument("--costs", action="store_true", help="write firmware/costs.csv")
     arguments = parser.parse_args()
-    names = arguments.board or [name for name in board_names() if name != "virtual"]
-    print("| board | neurons | spikes | a substep | input layer | 16 substeps |")
-    print("|---|---|---|---|---|---|")
-    for name in names:
-        for neurons in arguments.neurons:
-            try:
-                print("\n".join(measure(find_board(name), neurons, arguments.rates)), flush=True)
-            except EcedgeError as error:
-                print(f"{name}, {neurons} neurons: {error}", file=sys.stderr)
+    try:
+        boards = counted_boards(arguments.board or board_names())
+        if arguments.costs:
+            rewrite_costs(boards)
+        else:
+            print_table(boards, arguments.neurons, arguments.rates)
+    except EcedgeError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     return 0
 
 

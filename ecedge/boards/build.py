@@ -42,12 +42,15 @@ class Build:
         return self.project.board
 
     def __str__(self) -> str:
+        image = f"\n  {self.image}" if self.image else ""
+        return f"{self.board.name}: {self.elf} ({self.toolchain}){image}\n{self.figures()}"
+
+    def figures(self) -> str:
+        """Sizes and stack, as a table."""
         board, sizes, stack = self.board, self.sizes, self.stack
         flash = board.flash.length if board.flash else None
         ram = board.ram.length if board.ram else None
         lines = [
-            f"{board.name}: {self.elf} ({self.toolchain})",
-            *([f"  {self.image}"] if self.image else []),
             f"  text {sizes.text:>9,}   data {sizes.data:>7,}   bss {sizes.bss:>9,}   bytes",
             f"  flash {sizes.flash:>8,}" + _share(sizes.flash, flash),
             f"  RAM   {sizes.ram + board.stack:>8,}"

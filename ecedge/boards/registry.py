@@ -157,13 +157,26 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What the part draws while it computes, and which page of which data sheet says so."""
+
+    active_ma: float
+    volts: float
+    source: str
+
+    @property
+    def watts(self) -> float:
+        return self.active_ma / 1e3 * self.volts
+
+
+@dataclass(frozen=True)
 class Board:
     """The facts of `firmware/boards/<name>/board.toml`. Sizes in bytes, rates in Hz.
 
     core: "cortex-m4f" and the like, or "host". kernels: folders of `firmware/kernels` whose
     files stand in for those of the core, each for those before it. cpu_flags: gcc's for the core.
     flasher: what puts an image on the board, "none" where nothing does. stack: RAM kept for it.
-    uf2_family: the chip, for the flasher "uf2".
+    uf2_family: the chip, for the flasher "uf2". power: None where no data sheet was read.
     flash and ram are None where nothing limits them. baud: 0 for a line that costs no time.
     """
 
@@ -184,6 +197,7 @@ class Board:
     emulator: Emulator | None = None
     flasher: str = "none"
     uf2_family: int = 0
+    power: Power | None = None
     folder: Path = field(default=Path(), compare=False)
 
     @property

@@ -15,13 +15,14 @@ import typer
 
 from ..errors import EcedgeError
 from ..version import VERSION
-from . import boards, build, compare, demo, doctor, export, plot, run, train, watch
+from . import boards, build, compare, demo, doctor, export, plot, report, run, train, watch
 from .options import INTERRUPTED
 
 VERBS = {
     "train": train.train,
     "export": export.export,
     "build": build.build,
+    "report": report.report,
     "run": run.run,
     "watch": watch.watch,
     "plot": plot.plot,
