@@ -31,13 +31,13 @@ class BuildLibrary(build_ext):
 
 
 class BuildSources(build_py):
-    """Adds the sources of the firmware, the virtual device and an emulator's runner."""
+    """Adds the sources of the firmware, the virtual device and the emulators' runners."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
             installed = shutil.ignore_patterns("node_modules")
-            for folder in ("firmware", "host/vdev", "host/rp2040js"):
+            for folder in ("firmware", "host/vdev", "host/rp2040js", "host/simavr"):
                 target = Path(self.build_lib) / "ecedge/_sources" / folder
                 shutil.copytree(ROOT / folder, target, ignore=installed, dirs_exist_ok=True)
 

@@ -32,8 +32,9 @@ def sizes_path() -> Path:
     return sources_root() / "firmware/sizes.csv"
 
 
-def fixed_policy() -> Policy:
-    spec = NetworkSpec(n_obs=4, n_act=2, n_neurons=64)
+def fixed_policy(board: Board) -> Policy:
+    """Of 64 neurons, or as many as the smallest board holds."""
+    spec = NetworkSpec(n_obs=4, n_act=2, n_neurons=min(64, board.limits.neurons))
     four = [0] * 4, [64] * 4, [4] * 4, [8] * 4
     synapses = np.random.default_rng(0).integers(0, 2**32, spec.n_words, np.uint32)
     return reference.with_golden_trace(Policy(spec, ObservationMap(*four), synapses))
@@ -43,7 +44,7 @@ def measure(board: Board) -> dict:
     """A line of the table. Raises ToolError where there is no compiler."""
     toolchain = find_toolchain(board)
     with tempfile.TemporaryDirectory() as folder:
-        built = build(fixed_policy(), board, folder, command="make sizes", toolchain=toolchain)
+        built = build(fixed_policy(board), board, folder, command="make sizes", toolchain=toolchain)
     figures = asdict(built.sizes) | {"stack": built.stack.worst}
     return {"board": board.name, "compiler": toolchain.version, **figures}
 

@@ -40,6 +40,7 @@ needs_arm = pytest.mark.skipif(
 needs_riscv = pytest.mark.skipif(
     not shutil.which("riscv64-unknown-elf-gcc"), reason="apt install gcc-riscv64-unknown-elf"
 )
+needs_avr = pytest.mark.skipif(not shutil.which("avr-gcc"), reason="apt install gcc-avr")
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="apt install make")
 VIRTUAL = find_board("virtual")
 M4 = find_board("mps2-an386")
@@ -394,6 +395,7 @@ int main(int argc, char **argv) { (void)argv; POINTER middle(); return CALL; }
 SU, ZIG = "-fstack-usage", [sys.executable, "-m", "ziglang", "cc", "-fstack-size-section"]
 ARM = ["arm-none-eabi-gcc", "-mcpu=cortex-m3", "-mthumb", SU]
 RV32 = ["riscv64-unknown-elf-gcc", "-march=rv32imac", "-mabi=ilp32", SU]
+AVR5, AVR6 = (["avr-gcc", f"-mmcu={kind}", SU] for kind in ("avr5", "avr6"))
 COMPILERS = [
     pytest.param(command, id=name, marks=pytest.mark.skipif(not there, reason=name))
     for name, command, there in (
@@ -401,6 +403,8 @@ COMPILERS = [
         ("clang", ["clang", SU], shutil.which("clang")),
         ("gcc-arm", ARM, shutil.which("arm-none-eabi-gcc")),
         ("gcc-rv32", RV32, shutil.which("riscv64-unknown-elf-gcc")),
+        ("gcc-avr5", AVR5, shutil.which("avr-gcc")),
+        ("gcc-avr6", AVR6, shutil.which("avr-gcc")),
         ("zig", ZIG, toolchain._has_zig()),
         ("zig-rv32", [*ZIG, "--target=riscv32-freestanding-none"], toolchain._has_zig()),
     )

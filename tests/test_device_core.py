@@ -137,6 +137,7 @@ def write_project(folder: Path, board: str, policy: Policy | None, changes=()) -
     (folder / "policy.h").write_text(
         "#include <stdint.h>\n"
         f"#define EC_POLICY_IMAGE_SIZE {len(policy.image) if policy else 0}u\n"
+        "#define EC_POLICY_LOAD NULL\n"
         "extern const uint32_t ec_policy_image[];\n"
     )
     (folder / "policy.c").write_text(

@@ -31,9 +31,10 @@ INCLUDES = {
     "firmware/kernels/*": ({"ec_kernel.h", "ec_fast.h", "ec_asm.h"}, FREESTANDING),
     "firmware/bare": ({"ec_port.h", "ec_device.h", "ec_config.h"}, FREESTANDING),
     "firmware/cpu/*": ({"bare.h", "chip.h", "ec_asm.h"}, FREESTANDING),
-    "firmware/ports/*": ({"bare.h", "board.h", "cortex.h", "riscv.h"}, FREESTANDING),
+    "firmware/ports/*": ({"avr.h", "bare.h", "board.h", "cortex.h", "riscv.h"}, FREESTANDING),
     "firmware/boards/*": (set(), FREESTANDING),
     "host/batch": ({"ec_base.h", "ec_policy.h", "ec_random.h"}, ANY_SYSTEM_HEADER),
+    "host/simavr": (set(), ANY_SYSTEM_HEADER),
     "host/vdev": ({"ec_port.h", "ec_device.h", "ec_config.h"}, ANY_SYSTEM_HEADER),
 }
 C_FOLDERS = [

@@ -143,7 +143,7 @@ def test_the_wheel_holds_what_it_must_and_nothing_else(source, shipped):
     }
     firmware = {
         f"ecedge/_sources/{path.relative_to(source)}"
-        for folder in ("firmware", "host/vdev", "host/rp2040js")
+        for folder in ("firmware", "host/vdev", "host/rp2040js", "host/simavr")
         for path in (source / folder).rglob("*")
         if path.is_file() and str(path.relative_to(source)) not in LITTER
     }

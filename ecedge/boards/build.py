@@ -192,7 +192,8 @@ def _neurons_that_fit(
     """The largest network below this one, of the same inputs and outputs, that would fit; 0: none.
 
     The code does not depend on the policy, so the need of another network differs by its image and
-    its state alone; how large that is the core's header says, and the compiler computes.
+    its state alone; how large that is the core's header says, and the compiler computes. Where data
+    are not read from flash, the image's copy comes to it.
     """
     if policy is None:
         return 0
@@ -202,10 +203,13 @@ def _neurons_that_fit(
     for neurons in range(policy.spec.n_neurons - STEP, 0, -STEP):
         spec = replace(policy.spec, n_neurons=neurons, n_exc=None)
         room = max(neurons, min(board.limits.neurons, capacity.neurons))
+        copied = capacity.policy_ram
+        if not board.architecture.reads_flash:
+            copied = max(board.limits.policy_ram, spec.image_size)
         smaller = replace(
             sizes,
             text=sizes.text - in_flash + spec.image_size,
-            bss=sizes.bss - state[capacity.neurons] + state[room],
+            bss=sizes.bss - state[capacity.neurons] + state[room] - capacity.policy_ram + copied,
         )
         if not _lacks(board, smaller, stack):
             return neurons
@@ -218,7 +222,8 @@ def _state_sizes(project: Project, toolchain: Toolchain) -> dict[int, int]:
     low, high = LIMITS["n_neurons"]
     sizes = range(low, high + 1, STEP)
     arrays = (
-        f"char state_{n}[EC_NET_MEMORY({n}u, {capacity.act}u, {capacity.obs}u)];" for n in sizes
+        f"char state_{n}[EC_NET_MEMORY({n}u, {capacity.act}u, {capacity.obs}u)] = {{0}};"
+        for n in sizes
     )
     source, target = Path("build", "state_sizes.c"), Path("build", toolchain.name, "state_sizes.o")
     text = "\n".join(['#include "ec_net.h"', *arrays, ""]).encode()

@@ -20,10 +20,12 @@ CALLS = {
     "EM_X86_64": {4},  # PLT32
     "EM_AARCH64": {282, 283},  # JUMP26 CALL26
     "EM_RISCV": {18, 19},  # CALL CALL_PLT
+    "EM_AVR": {3, 18},  # 13_PCREL (rcall, rjmp) CALL (call, jmp)
 }
 #: relocations within a function, or that stand beside another one: jumps, and lower halves
 INNER = {
     "EM_RISCV": {16, 17, 24, 25, 27, 28, 43, 44, 45, 51},  # BRANCH JAL LO12 ALIGN RVC RELAX
+    "EM_AVR": {2, 3, 18},  # 7_PCREL (branches) 13_PCREL CALL
 }
 DISCARDED = (".ARM.ex", ".eh_frame")  # tables for exceptions that C does not throw
 KEPT = (".boot", ".vectors", ".isr_vector")  # what linker scripts keep unasked
@@ -110,6 +112,8 @@ class Objects:
             name = str(path)
             for index, section in enumerate(elf.iter_sections()):
                 kind = _kind(section)
+                if kind == "text" and _needs_ram(elf, section):
+                    kind = "data"
                 if kind:
                     self.sections[name, index] = Section(section.name, kind, section["sh_size"])
             symbols = list(elf.get_section_by_name(".symtab").iter_symbols())
@@ -179,11 +183,15 @@ class Objects:
             part.frame = 0
 
     def _read_stack_sizes(self, name: str, elf: ELFFile) -> None:
-        """clang's -fstack-size-section: an address and a ULEB128 for each function."""
+        """clang's -fstack-size-section: an address and a ULEB128 for each function. The section is
+        tied to that of the code, or has its name behind its own: core/ec_asm.h."""
         word = elf.elfclass // 8
         for section in elf.iter_sections():
-            owner = self.sections.get((name, section["sh_link"]))
-            if section.name != ".stack_sizes" or owner is None:
+            if not section.name.startswith(".stack_sizes"):
+                continue
+            code = elf.get_section_index(section.name.removeprefix(".stack_sizes"))
+            owner = self.sections.get((name, code or section["sh_link"]))
+            if owner is None:
                 continue
             data = section.data()
             while len(data) > word:
@@ -230,6 +238,11 @@ def _kind(section, discarded: tuple[str, ...] = DISCARDED) -> str | None:
     if section["sh_type"] == "SHT_NOBITS":
         return "bss"
     return "data" if flags & SH_FLAGS.SHF_WRITE else "text"
+
+
+def _needs_ram(elf: ELFFile, section) -> bool:
+    """Whether constants are copied to RAM: an AVR reads no data from flash."""
+    return elf["e_machine"] == "EM_AVR" and section.name.startswith(".rodata")
 
 
 def _is_x86_call(elf: ELFFile, relocation, code: bytes) -> bool:

@@ -23,7 +23,8 @@ class Architecture:
 
     cores: how the names of its cores begin. gcc, package: the compiler and what brings it on
     Debian. zig_target: of the compiler in the package ziglang, None where it links nothing.
-    exception_frame: bytes that the core itself pushes for an interrupt.
+    exception_frame: bytes that the core itself pushes for an interrupt. reads_flash: whether data
+    can be read from flash where they lie; else constants take RAM, and the policy a copy in it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Architecture:
     package: str
     zig_target: str | None
     exception_frame: int
+    reads_flash: bool = True
 
 
 ARCHITECTURES = (
@@ -57,7 +59,8 @@ ARCHITECTURES = (
         gcc="avr-gcc",
         package="gcc-avr",
         zig_target=None,
-        exception_frame=3,  # an address
+        exception_frame=0,  # the frames of functions count the address that a call pushes
+        reads_flash=False,
     ),
 )
 

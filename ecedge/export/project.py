@@ -106,16 +106,18 @@ def write_project(
     """
     folder = Path(folder)
     capacity = capacity or board.limits
-    if policy is not None:
+    if policy is not None and reads_flash(board):
         capacity = capacity.running(policy.spec)
+    elif policy is not None:
+        capacity = capacity.holding(policy.spec)
     files = _copied_files(board)
     sources = [path for path in files if path.suffix in COMPILED] + [PurePosixPath("policy.c")]
     policy_hash = policy.hash if policy is not None else None
     fast = fast_flags(policy.spec) if policy is not None else ()
     project = Project(folder, board, capacity, policy_hash, tuple(sorted(sources)), fast)
     made = {
-        "policy.h": _policy_header(policy, command),
-        "policy.c": _policy_source(policy, command),
+        "policy.h": _policy_header(policy, board, command),
+        "policy.c": _policy_source(policy, board, command),
         "ec_config.h": _config(project, command),
         "Makefile": _makefile(project, command),
         "README.md": _readme(project, command),
@@ -138,6 +140,11 @@ def fast_flags(spec: NetworkSpec) -> tuple[str, ...]:
         "RECURRENT_GAIN": min(spec.recurrent_gain, 0),
     }
     return tuple(f"-DEC_FAST_{name}={number}" for name, number in numbers.items())
+
+
+def reads_flash(board: Board) -> bool:
+    """Whether the built-in policy is used where it lies; else it is copied to where uploads go."""
+    return board.is_host or board.architecture.reads_flash
 
 
 def firmware_version(version: str) -> int:
@@ -225,9 +232,16 @@ def _guard(name: str, policy_hash: str | None, command: str) -> str:
 """
 
 
-def _policy_header(policy: Policy | None, command: str) -> str:
+def _policy_header(policy: Policy | None, board: Board, command: str) -> str:
     policy_hash = policy.hash if policy is not None else None
     size = len(policy.image) if policy is not None else 0
+    load = "#define EC_POLICY_LOAD NULL /* the image is used where it lies */"
+    if not reads_flash(board):
+        load = """\
+#define EC_POLICY_LOAD ec_policy_load
+
+/* Copies the image from flash, which this core can't read as data. */
+void ec_policy_load(void *policy_ram);"""
     return f"""\
 {_c_comment(_front_matter(policy_hash, command))}\
 #ifndef POLICY_H
@@ -238,6 +252,7 @@ def _policy_header(policy: Policy | None, command: str) -> str:
 
 {_guard("policy.h", policy_hash, command)}
 #define EC_POLICY_IMAGE_SIZE {size}u /* bytes; 0: no policy is built in */
+{load}
 
 extern const uint32_t ec_policy_image[];
 
@@ -245,21 +260,31 @@ extern const uint32_t ec_policy_image[];
 """
 
 
-def _policy_source(policy: Policy | None, command: str) -> str:
+def _policy_source(policy: Policy | None, board: Board, command: str) -> str:
     policy_hash = policy.hash if policy is not None else None
     image = policy.image if policy is not None else bytes(4)
     words = [f"0x{word:08x}," for (word,) in struct.iter_unpack("<I", image)]
     rows = [" ".join(words[i : i + 8]) for i in range(0, len(words), 8)]
     body = "\n    ".join(rows)
+    include, place, load = "", "", ""
+    if not reads_flash(board):
+        include = '#include "bare.h"\n'
+        place = ' __attribute__((section(".progmem.policy")))'
+        load = """
+void ec_policy_load(void *policy_ram)
+{
+    cpu_read_flash(policy_ram, ec_policy_image, EC_POLICY_IMAGE_SIZE);
+}
+"""
     return f"""\
 {_c_comment(_front_matter(policy_hash, command))}\
-#include "policy.h"
+{include}#include "policy.h"
 
 {_guard("policy.c", policy_hash, command)}
-const uint32_t ec_policy_image[] = {{
+const uint32_t ec_policy_image[]{place} = {{
     {body}
 }};
-"""
+{load}"""
 
 
 def _config(project: Project, command: str) -> str:

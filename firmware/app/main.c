@@ -34,6 +34,7 @@ int main(int argc, char **argv)
         .reset_cause = ec_port_reset_cause(),
         .builtin = ec_policy_image,
         .builtin_size = EC_POLICY_IMAGE_SIZE,
+        .load = EC_POLICY_LOAD,
         .max_payload = EC_MAX_PAYLOAD,
         .max_obs = EC_MAX_OBS,
         .max_act = EC_MAX_ACT,

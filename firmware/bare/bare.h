@@ -43,4 +43,7 @@ void cpu_mask(void);
 void cpu_unmask(void);
 void cpu_sleep(void);
 
+/* Copies what lies in flash: of an architecture whose core reads no data there. */
+void cpu_read_flash(void *to, const void *flash, uint16_t size);
+
 #endif

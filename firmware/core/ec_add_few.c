@@ -1,7 +1,7 @@
 /* The sums of few rows, in the six planes that hold them whether the rows excite or inhibit. */
 #include "ec_kernel.h"
 
-EC_INLINE uint32_t row_word(const uint32_t *column, uint32_t offset)
+EC_INLINE uint32_t row_word(const uint32_t *column, unsigned offset)
 {
     return *(const uint32_t *)(const void *)((const uint8_t *)column + offset);
 }
@@ -17,7 +17,7 @@ EC_INLINE void carry_on(uint32_t *plane, unsigned b, uint32_t carry)
     }
 }
 
-EC_INLINE void add_rows(uint32_t *plane, const uint32_t *column, const uint32_t *row, unsigned n)
+EC_INLINE void add_rows(uint32_t *plane, const uint32_t *column, const unsigned *row, unsigned n)
 {
     for (; n >= 8; n -= 8, row += 8) {
         uint32_t two = ec_full_add(&plane[0], row_word(column, row[0]), row_word(column, row[1]));
@@ -38,7 +38,7 @@ EC_INLINE void add_rows(uint32_t *plane, const uint32_t *column, const uint32_t 
     }
 }
 
-void ec_add_few(ec_group *groups, const uint32_t *column, const uint32_t *row, unsigned n_rows,
+void ec_add_few(ec_group *groups, const uint32_t *column, const unsigned *row, unsigned n_rows,
                 unsigned words, const uint32_t *start)
 {
     for (; words; words--, column++, groups++) {

@@ -10,7 +10,7 @@ static void add_many(const ec_net *net, unsigned w, uint32_t plane[MANY_PLANES])
 {
     static const uint32_t zero[EC_FEW_PLANES] = {0};
     ec_group *group = &net->groups[w];
-    const uint32_t *row = net->rows;
+    const unsigned *row = net->rows;
     for (unsigned left = net->n_rows; left;) {
         unsigned n = left < EC_FEW ? left : EC_FEW;
         ec_add_few(group, net->policy->w_rec + w, row, n, 1, zero);

@@ -67,7 +67,8 @@ static void enter(ec_device *device, uint8_t mode)
 /* To where the device waits for an episode: FAULT if all it has is a built-in policy that is wrong. */
 static void enter_rest(ec_device *device)
 {
-    enter(device, device->policy || device->config->builtin_size == 0 ? EC_MODE_IDLE : EC_MODE_FAULT);
+    bool fault = !device->policy && !device->builtin_good && device->config->builtin_size > 0;
+    enter(device, fault ? EC_MODE_FAULT : EC_MODE_IDLE);
 }
 
 /* The limit that the network exceeds, or 0. */
@@ -100,11 +101,22 @@ static void use(ec_device *device, const ec_policy *policy)
     enter_rest(device);
 }
 
+/* Where the built-in image can be read. */
+static const void *builtin_image(const ec_device_config *config)
+{
+    if (!config->load)
+        return config->builtin;
+    config->load(config->policy_ram);
+    return config->policy_ram;
+}
+
 static void use_builtin(ec_device *device)
 {
     const ec_device_config *config = device->config;
-    if (device->builtin_good)
+    if (device->builtin_good) {
+        (void)builtin_image(config);
         (void)ec_net_init(&device->net, &device->builtin, config->net_memory, config->net_memory_size);
+    }
     use(device, device->builtin_good ? &device->builtin : NULL);
 }
 
@@ -238,6 +250,8 @@ static uint32_t upload_data(ec_device *device, const uint8_t *request, uint32_t 
     length -= 4;
     if (length > device->upload_size - received)
         return refuse(reply, EC_REFUSED_LENGTH, 4 + device->upload_size - received);
+    if (device->config->load)
+        device->policy = NULL; /* it lies where the data go */
     enter_rest(device);
     copy((uint8_t *)device->config->policy_ram + received, request + 4, length);
     device->upload_received += length;
@@ -257,10 +271,8 @@ static uint32_t upload_commit(ec_device *device, uint32_t length, uint8_t *reply
     device->upload_size = 0;
     device->upload_received = 0;
     int error = ec_policy_open(&device->uploaded, device->config->policy_ram, received);
-    if (error != 0)
-        return refuse(reply, EC_REFUSED_IMAGE, (uint32_t)-error);
-    uint32_t detail;
-    uint8_t refusal = prove(device, &device->uploaded, &detail);
+    uint32_t detail = (uint32_t)-error;
+    uint8_t refusal = error != 0 ? EC_REFUSED_IMAGE : prove(device, &device->uploaded, &detail);
     if (refusal != EC_OK) {
         use_builtin(device);
         return refuse(reply, refusal, detail);
@@ -421,9 +433,14 @@ void ec_device_poll(ec_device *device, uint32_t now_ms)
     }
 }
 
+/* As words need it: 8-bit cores take them anywhere. */
 static bool is_aligned(const void *p)
 {
-    return p && ((uintptr_t)p & 3u) == 0;
+    struct aligned {
+        char byte;
+        uint32_t word;
+    };
+    return p && (uintptr_t)p % offsetof(struct aligned, word) == 0;
 }
 
 static bool is_possible(const ec_device_config *config)
@@ -435,7 +452,8 @@ static bool is_possible(const ec_device_config *config)
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&
            config->net_memory_size >= EC_NET_MEMORY(config->max_neurons, config->max_act, config->max_obs) &&
            is_aligned(config->net_memory) &&
-           (config->builtin_size == 0 || is_aligned(config->builtin)) &&
+           (config->builtin_size == 0 || config->load || is_aligned(config->builtin)) &&
+           (!config->load || config->builtin_size <= config->policy_ram_size) &&
            (config->policy_ram_size == 0 || is_aligned(config->policy_ram));
 }
 
@@ -454,7 +472,7 @@ int ec_device_init(ec_device *device, const ec_device_config *config)
     uint32_t detail;
     device->builtin_good =
         config->builtin_size > 0 &&
-        ec_policy_open(&device->builtin, config->builtin, config->builtin_size) == 0 &&
+        ec_policy_open(&device->builtin, builtin_image(config), config->builtin_size) == 0 &&
         prove(device, &device->builtin, &detail) == EC_OK;
     use_builtin(device);
     return 0;

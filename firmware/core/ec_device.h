@@ -94,8 +94,11 @@ typedef struct {
     uint32_t boot_count;       /* 0 where the board can't keep one */
     uint8_t reset_cause;       /* EC_CAUSE_... */
 
-    const void *builtin;   /* policy image, 4-byte aligned */
+    const void *builtin;   /* policy image, 4-byte aligned; not looked at where there is a load */
     uint32_t builtin_size; /* bytes; 0: none */
+    /* Writes the built-in image to policy_ram: where a core can't read it in place. It is gone then
+     * while an upload is on its way. Null elsewhere. */
+    void (*load)(void *policy_ram);
 
     uint16_t max_payload; /* of a request, bytes; EC_MIN_PAYLOAD or more, 2 max_obs or more */
     uint16_t max_obs;     /* the largest network that is accepted: 1 ... 1024, */

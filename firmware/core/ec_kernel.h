@@ -41,7 +41,7 @@ void ec_columns(ec_net *net);
  * the planes of `start`; all words. sum gets 8 planes. */
 #define EC_FEW        31u
 #define EC_FEW_PLANES 6u
-void ec_add_few(ec_group *groups, const uint32_t *column, const uint32_t *row, unsigned n_rows,
+void ec_add_few(ec_group *groups, const uint32_t *column, const unsigned *row, unsigned n_rows,
                 unsigned words, const uint32_t *start);
 
 /* Current and membrane of 32 neurons from their sum and drive. Returns the spikes. */

@@ -27,7 +27,7 @@ int ec_net_init(ec_net *net, const ec_policy *policy, void *memory, uint32_t siz
     net->policy = policy;
     net->groups = take(&block, 4u * n);
     net->codes = take(&block, n);
-    net->rows = take(&block, 4u * EC_NET_ROWS(n));
+    net->rows = take(&block, EC_ROW_SIZE * EC_NET_ROWS(n));
     net->total = take(&block, EC_TOTAL_PLANES * (n / 8u));
     net->spikes = take(&block, n / 8u);
     net->output = take(&block, 2u * policy->spec.n_act);

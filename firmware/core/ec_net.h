@@ -5,12 +5,13 @@
 #include "ec_policy.h"
 
 /* Bytes of memory behind one network: give ec_net_init a 4-byte aligned block of this size.
- *   groups 4 N | codes N | rows 4 each | totals 11/8 N | spikes N/8
+ *   groups 4 N | codes N | rows, an unsigned each | totals 11/8 N | spikes N/8
  *   | output 2 n_act, input n_obs, both filled to 4
  */
+#define EC_ROW_SIZE            ((uint32_t)sizeof(unsigned))
 #define EC_NET_ROWS(n_neurons) ((n_neurons) < 64u ? (n_neurons) : (n_neurons) / 2u + 32u)
 #define EC_NET_MEMORY(n_neurons, n_act, n_obs)                                            \
-    (5u * (n_neurons) + 4u * EC_NET_ROWS(n_neurons) + 12u * ((n_neurons) / 8u) + 4u * (((n_act) + 1u) / 2u) + \
+    (5u * (n_neurons) + EC_ROW_SIZE * EC_NET_ROWS(n_neurons) + 12u * ((n_neurons) / 8u) + 4u * (((n_act) + 1u) / 2u) + \
      4u * (((n_obs) + 3u) / 4u))
 
 #define EC_TOTAL_PLANES 11u /* 0 ... 1024 */
@@ -31,7 +32,7 @@ typedef struct {
     uint32_t *total;        /* EC_TOTAL_PLANES for each 32 neurons: S if all spiked and none inhibited */
     uint8_t *codes;         /* N, in the order of ec_readout.c: bit a is the synapse to output a < 8 */
     int8_t *input;          /* n_obs: q of this control step */
-    uint32_t *rows;         /* byte offsets in W_rec of the rows to be summed */
+    unsigned *rows;         /* byte offsets in W_rec of the rows to be summed */
     uint16_t n_rows;        /* their number: of the neurons that spiked in the last substep, */
     bool silent;            /* or of those that did not, where those are fewer */
     uint16_t n_spiking;     /* neurons that spiked in the last substep */

@@ -38,7 +38,7 @@ EC_INLINE unsigned take(uint32_t *bits)
 {
     uint32_t lowest = *bits & (0u - *bits);
     *bits ^= lowest;
-    return (lowest * 0x077CB531u) >> 27;
+    return (unsigned)((lowest * 0x077CB531u) >> 27);
 }
 
 /* 31 less the neuron at that place. */
@@ -78,11 +78,11 @@ EC_INLINE listing list_rows(const ec_net *net, uint32_t flip, bool wants_high)
     const ec_spec *spec = &net->policy->spec;
     const uint32_t *spikes = net->spikes;
     const uint8_t *codes = net->codes;
-    uint32_t *const rows = net->rows;
-    const uint32_t *most = rows + spec->n_neurons / 2u;
-    const uint32_t bytes = spec->n_neurons / 8u;
-    uint32_t *row = rows;
-    uint32_t last = 31 * bytes;
+    unsigned *const rows = net->rows;
+    const unsigned *most = rows + spec->n_neurons / 2u;
+    const unsigned bytes = spec->n_neurons / 8u;
+    unsigned *row = rows;
+    unsigned last = 31 * bytes;
     int32_t n_exc = spec->n_exc;
     listing list = {0, 0, MIDDLE, MIDDLE};
     for (unsigned words = spec->n_neurons / 32u; words && row <= most; words--) {
@@ -91,7 +91,7 @@ EC_INLINE listing list_rows(const ec_net *net, uint32_t flip, bool wants_high)
         uint32_t bits = all & excitatory;
         uint32_t sign = 1;
         for (;;) {
-            const uint32_t *begin = row;
+            const unsigned *begin = row;
             while (bits) {
                 unsigned place = take(&bits);
                 unsigned code = codes[place];
@@ -105,7 +105,7 @@ EC_INLINE listing list_rows(const ec_net *net, uint32_t flip, bool wants_high)
                 break;
             }
             bits = all & ~excitatory;
-            sign = 0u - 1u;
+            sign = 0xFFFFFFFFu;
             if (!bits)
                 break;
         }

@@ -187,3 +187,67 @@ static void test_an_upload_of_nothing_is_refused(void)
     before.number = sequence;
     check_unchanged(before);
 }
+
+/* ---- a built-in policy that is copied to where uploads go ---- */
+
+static void load_builtin(void *ram)
+{
+    memcpy(ram, builtin.words, builtin.size);
+}
+
+static void connect_loading(void)
+{
+    configure();
+    config.builtin = NULL;
+    config.load = load_builtin;
+    power_on();
+    CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
+}
+
+static uint32_t digest_of_a_step(void)
+{
+    CHECK_EQUAL(EC_OK, ask_reset(0));
+    CHECK_EQUAL(EC_OK, ask_step(0));
+    return ec_get32(reply + 8);
+}
+
+static void test_a_copied_policy_is_gone_from_the_first_data_to_the_commit(void)
+{
+    connect_loading();
+    uint32_t digest = digest_of_a_step();
+    CHECK_EQUAL(EC_OK, ask_begin(other.size));
+    CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
+    CHECK_EQUAL(digest, digest_of_a_step());
+    CHECK_EQUAL(EC_OK, ask_data(0, other.words, 40));
+    CHECK_EQUAL(EC_SOURCE_NONE, source());
+    CHECK_EQUAL(EC_MODE_IDLE, reply[1]);
+    CHECK_EQUAL(EC_REFUSED_IMAGE, ask_reset(0));
+    CHECK_EQUAL(0, detail());
+    CHECK_EQUAL(EC_REFUSED_IMAGE, ask(EC_UPLOAD_COMMIT, NULL, 0));
+    CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
+    CHECK_EQUAL(digest, digest_of_a_step());
+}
+
+static void test_a_copied_policy_comes_back_after_an_upload(void)
+{
+    image wrong = without_proof(&other);
+    connect_loading();
+    uint32_t digest = digest_of_a_step();
+    CHECK_EQUAL(EC_OK, upload(&other));
+    CHECK_EQUAL(EC_SOURCE_RAM, source());
+    CHECK(digest_of_a_step() != digest);
+    CHECK_EQUAL(EC_REFUSED_GOLDEN, upload(&wrong));
+    CHECK_EQUAL(EC_SOURCE_BUILTIN, source());
+    CHECK_EQUAL(digest, digest_of_a_step());
+    CHECK_EQUAL(EC_OK, upload(&other));
+    CHECK_EQUAL(EC_OK, ask_begin(4));
+    CHECK_EQUAL(digest, digest_of_a_step());
+}
+
+static void test_a_copied_policy_needs_its_room(void)
+{
+    configure();
+    config.load = load_builtin;
+    config.policy_ram_size = builtin.size - 4;
+    CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
+}

@@ -1,0 +1,216 @@
+"""AVR boards: constants that stay in flash, frames of assembly, and the emulator's runner."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecedge import reference
+from ecedge.boards import find_board, sources_root
+from ecedge.boards.build import build
+from ecedge.boards.emulator import launch
+from ecedge.boards.objects import Objects, program_image
+from ecedge.errors import DoesNotFit, WorldError
+from ecedge.model import NetworkSpec, ObservationMap, Policy
+
+UNO = find_board("uno")
+RUNNER = sources_root() / "host/simavr"
+DEADLINE = 30.0
+
+needs_avr = pytest.mark.skipif(not shutil.which("avr-gcc"), reason="apt install gcc-avr")
+needs_simavr = pytest.mark.skipif(
+    not Path("/usr/include/simavr").is_dir(), reason="apt install libsimavr-dev"
+)
+
+
+def random_policy(n_neurons=32) -> Policy:
+    spec = NetworkSpec(4, 2, n_neurons, substeps=2)
+    plain = ObservationMap([0] * 4, [64] * 4, [4] * 4, [8] * 4)
+    bits = np.random.default_rng(1).integers(0, 2**32, spec.n_words, np.uint32)
+    return reference.with_golden_trace(Policy(spec, plain, bits), 2)
+
+
+# -- the build -----------------------------------------------------------------------------------
+
+
+@needs_avr
+def test_policy_lies_in_flash_and_takes_ram_once(tmp_path):
+    policy = random_policy()
+    built = build(policy, UNO, tmp_path / "with")
+    none = build(None, UNO, tmp_path / "without")
+    assert policy.image in program_image(built.elf)[1]
+    assert built.sizes.ram == none.sizes.ram
+    assert built.stack.worst < UNO.stack
+
+
+@needs_avr
+def test_policy_without_room_in_ram_is_refused(tmp_path):
+    with pytest.raises(DoesNotFit, match="bytes of RAM"):
+        build(random_policy(128), UNO, tmp_path)
+
+
+@needs_avr
+def test_constants_count_as_ram(tmp_path):
+    (tmp_path / "x.c").write_text("extern const char table[]; const char table[100] = {1};\n")
+    command = ["avr-gcc", "-mmcu=avr5", "-O2", "-fdata-sections", "-c", "x.c", "-o", "x.o"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    objects = Objects([tmp_path / "x.o"])
+    assert objects.sizes([objects.globals["table"]]).data == 100
+
+
+@needs_avr
+def test_frame_of_assembly_is_known(tmp_path):
+    (tmp_path / "x.S").write_text(
+        '#include "ec_asm.h"\n.section .text.foo,"ax",@progbits\n.global foo\n'
+        ".type foo, @function\nfoo: ret\nstack_size foo, 7\n"
+    )
+    core = f"-I{sources_root() / 'firmware/core'}"
+    command = ["avr-gcc", "-mmcu=avr5", core, "-c", "x.S", "-o", "x.o"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    objects = Objects([tmp_path / "x.o"])
+    assert objects.sections[objects.globals["foo"]].frame == 7
+
+
+# -- the runner ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runner(tmp_path) -> Path:
+    """A copy that compiles into a cache of its own."""
+    return shutil.copytree(RUNNER, tmp_path / "host/simavr") / "run.py"
+
+
+def refused(runner: Path, **environment) -> str:
+    result = subprocess.run(
+        [sys.executable, runner, "atmega328p", "16000000", "firmware.elf", "0"],
+        env={"HOME": str(runner.parent)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert result.returncode == 1
+    return result.stderr
+
+
+def test_missing_compiler_of_the_runner_names_its_package(runner):
+    said = refused(runner, PATH="/nowhere")
+    assert said == "There is no C compiler for the emulator of AVRs. Get one: apt install gcc\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "simavr.c:30:10: fatal error: simavr/avr_uart.h: No such file or directory",
+        "simavr.c:30:10: fatal error: 'simavr/avr_uart.h' file not found",
+        "/usr/bin/ld: cannot find -lsimavr: No such file or directory",
+    ],
+)
+def test_missing_library_of_the_runner_names_its_package(runner, tmp_path, words):
+    compiler = tmp_path / "mycc"
+    compiler.write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    said = refused(runner, PATH=os.environ["PATH"], CC=str(compiler))
+    assert said == "libsimavr is not installed. Get it: apt install libsimavr-dev libelf-dev\n"
+
+
+@needs_simavr
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["atmega328p", "16000000", "/nowhere/firmware.elf", "0"], "cannot be read"),
+        (["atmega328p", "16000000", __file__, "0"], "is no program for an AVR"),
+        (["z80", "16000000", __file__, "0"], "knows no z80"),
+        (["atmega328p"], "Say: simavr MCU HZ FIRMWARE PORT"),
+    ],
+)
+def test_what_the_runner_cannot_run_is_told(words, complaint):
+    command = [sys.executable, RUNNER / "run.py", *words]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 1
+    assert complaint in result.stderr
+
+
+ECHO = """
+#define REGISTER(address) (*(volatile unsigned char *)(address))
+__attribute__((section(".vectors"), used, naked)) void begin(void)
+{
+    __asm__ volatile("clr r1");
+    REGISTER(0xC0) = 2;    /* UCSR0A: U2X */
+    REGISTER(0xC4) = 16;   /* UBRR0L: 115,200 baud */
+    REGISTER(0xC1) = 0x18; /* UCSR0B: receiver and transmitter */
+    for (;;) {
+        while (!(REGISTER(0xC0) & 0x80)) { }
+        unsigned char byte = REGISTER(0xC6);
+        while (!(REGISTER(0xC0) & 0x20)) { }
+        REGISTER(0xC6) = byte;
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory):
+    """The port of a program that sends back what it gets."""
+    if not shutil.which("avr-gcc") or not Path("/usr/include/simavr").is_dir():
+        pytest.skip("apt install gcc-avr libsimavr-dev")
+    folder = tmp_path_factory.mktemp("echo")
+    (folder / "echo.c").write_text(ECHO)
+    flags = ["-mmcu=avr5", "-O2", "-nostdlib", "-Wl,-Ttext=0,-e,begin"]
+    subprocess.run(["avr-gcc", *flags, "echo.c", "-o", "echo.elf"], cwd=folder, check=True)
+    with launch(UNO, folder / "echo.elf") as running:
+        yield int(running.port.rpartition(":")[2])
+
+
+def connect(port: int) -> socket.socket:
+    """The emulator takes a moment to listen, and to learn that the host before has gone."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            line = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+            line.sendall(b"?")
+            if line.recv(1) == b"?":
+                return line
+            line.close()
+        except OSError:
+            pass
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_line_loses_no_byte_of_a_burst(echo):
+    sent = np.random.default_rng(0).bytes(4000)
+    with connect(echo) as line:
+        line.sendall(sent)
+        got = b""
+        while len(got) < len(sent):
+            data = line.recv(4096)
+            assert data
+            got += data
+    assert got == sent
+
+
+def test_line_has_one_host_at_a_time_and_then_the_next(echo):
+    with connect(echo) as first:
+        with socket.create_connection(("127.0.0.1", echo), timeout=DEADLINE) as second:
+            assert second.recv(1) == b""
+        first.sendall(b"still here")
+        assert first.recv(1) == b"s"
+    with connect(echo):
+        pass
+
+
+def test_emulator_that_stops_is_quoted(tmp_path):
+    if not Path("/usr/include/simavr").is_dir():
+        pytest.skip("apt install libsimavr-dev")
+    with launch(UNO, tmp_path / "none.elf") as running:
+        running.process.wait(DEADLINE)
+        with pytest.raises(WorldError, match=r"none.elf cannot be read"):
+            running.check()
