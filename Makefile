@@ -4,16 +4,18 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
-PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf cppcheck:cppcheck node:nodejs npm:npm
-# The same of libraries: MuJoCo draws with OSMesa where there is no screen.
-LIBRARIES := libOSMesa:libosmesa6
+PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf avr-gcc:gcc-avr cppcheck:cppcheck node:nodejs npm:npm
+# The same of libraries: MuJoCo draws with OSMesa where there is no screen. What ends in .so comes with
+# its headers: the emulator of AVRs is compiled.
+LIBRARIES := libOSMesa:libosmesa6 libsimavr.so$$:libsimavr-dev libelf.so$$:libelf-dev
 # The emulator of the RP2040 comes from npm; this is the last file that npm writes.
 RP2040JS := host/rp2040js/node_modules/.package-lock.json
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
-	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico
+	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico \
+	   uno mega2560
 
 .PHONY: help setup demo test hil lint bench bench-boards bench-tasks bench-train costs sizes wheel clean programs packages
 
