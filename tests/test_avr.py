@@ -18,7 +18,9 @@ from ecedge.boards import find_board, sources_root
 from ecedge.boards.build import build
 from ecedge.boards.emulator import launch
 from ecedge.boards.objects import Objects, program_image
+from ecedge.devices import open_device
 from ecedge.errors import DoesNotFit, WorldError
+from ecedge.link import PolicySource
 from ecedge.model import NetworkSpec, ObservationMap, Policy
 
 UNO = find_board("uno")
@@ -31,8 +33,8 @@ needs_simavr = pytest.mark.skipif(
 )
 
 
-def random_policy(n_neurons=32) -> Policy:
-    spec = NetworkSpec(4, 2, n_neurons, substeps=2)
+def random_policy(n_neurons=32, **numbers) -> Policy:
+    spec = NetworkSpec(4, 2, n_neurons, **{"substeps": 2} | numbers)
     plain = ObservationMap([0] * 4, [64] * 4, [4] * 4, [8] * 4)
     bits = np.random.default_rng(1).integers(0, 2**32, spec.n_words, np.uint32)
     return reference.with_golden_trace(Policy(spec, plain, bits), 2)
@@ -77,6 +79,28 @@ def test_frame_of_assembly_is_known(tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True)
     objects = Objects([tmp_path / "x.o"])
     assert objects.sections[objects.globals["foo"]].frame == 7
+
+
+# -- the kernels ---------------------------------------------------------------------------------
+
+
+@needs_avr
+@needs_simavr
+@pytest.mark.parametrize(
+    ("current_shift", "membrane_shift", "recurrent_gain"), [(1, 7, 0), (7, 1, -1), (4, 2, -7)]
+)
+def test_kernel_that_is_assembled_for_a_network_proves_it(
+    current_shift, membrane_shift, recurrent_gain
+):
+    policy = random_policy(
+        substeps=20,
+        current_shift=current_shift,
+        membrane_shift=membrane_shift,
+        recurrent_gain=recurrent_gain,
+    )
+    with open_device("uno", policy) as device:
+        assert device.hello.policy_source == PolicySource.BUILT_IN
+        assert device.hello.policy_hash == policy.hash
 
 
 # -- the runner ----------------------------------------------------------------------------------

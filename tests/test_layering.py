@@ -28,7 +28,7 @@ ANY_SYSTEM_HEADER = None
 INCLUDES = {
     "firmware/core": (set(), FREESTANDING),
     "firmware/app": ({"ec_device.h", *GENERATED}, FREESTANDING),
-    "firmware/kernels/*": ({"ec_kernel.h", "ec_fast.h", "ec_asm.h"}, FREESTANDING),
+    "firmware/kernels/*": ({"ec_kernel.h", "ec_fast.h", "ec_asm.h", "ec_config.h"}, FREESTANDING),
     "firmware/bare": ({"ec_port.h", "ec_device.h", "ec_config.h"}, FREESTANDING),
     "firmware/cpu/*": ({"bare.h", "chip.h", "ec_asm.h"}, FREESTANDING),
     "firmware/ports/*": ({"avr.h", "bare.h", "board.h", "cortex.h", "riscv.h"}, FREESTANDING),
