@@ -1,4 +1,4 @@
-/* What ec_readout.c asks of ec_list_rows: the offsets are those in ec_list.S. */
+/* What ec_readout.c asks of assembly: the offsets are those in ec_list.S. */
 #ifndef EC_LIST_H
 #define EC_LIST_H
 
@@ -19,5 +19,8 @@ typedef struct {
 /* Lists rows, those of excitatory neurons first, until there are more than half of all, and at most
  * seven more. */
 void ec_list_rows(ec_list *list);
+
+/* A step of n outputs: see ec_filter.S. */
+void ec_filter(int16_t *output, const int8_t *counts, uint8_t n, uint8_t shift, int16_t weight);
 
 #endif

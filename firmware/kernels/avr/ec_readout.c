@@ -44,7 +44,7 @@ static void list_fewer(ec_net *net, ec_list *list)
 }
 
 /* C of docs/MODEL.md, for the excitatory/inhibitory form, from the spikes. */
-__attribute__((noinline)) static int16_t count_output(const ec_net *net, unsigned a)
+static int16_t count_output(const ec_net *net, unsigned a)
 {
     const ec_spec *spec = &net->policy->spec;
     unsigned bytes = spec->n_neurons / 8u;
@@ -64,16 +64,18 @@ __attribute__((noinline)) static int16_t count_output(const ec_net *net, unsigne
     return count;
 }
 
-static void filter_output(ec_net *net, unsigned a, int16_t count, int16_t weight)
+/* Of any number of spikes. */
+__attribute__((noinline)) static void filter_outputs(ec_net *net, int16_t weight)
 {
     const ec_spec *spec = &net->policy->spec;
-    if (spec->form == EC_FORM_SIGNED)
-        count = (int16_t)(2 * count - (int16_t)net->n_spiking);
-    int16_t o = net->output[a];
-    uint16_t part = (uint16_t)(o < 0 ? ~o : o) >> spec->output_shift;
-    o = (int16_t)(o < 0 ? o + (int16_t)part + 1 : o - (int16_t)part);
-    int32_t moved = o + (int32_t)count * weight;
-    net->output[a] = (int16_t)ec_clamp(moved, -32768, 32767);
+    for (unsigned a = 0; a < spec->n_act; a++) {
+        int16_t count = count_output(net, a);
+        if (spec->form == EC_FORM_SIGNED)
+            count = (int16_t)(2 * count - (int16_t)net->n_spiking);
+        int32_t o = net->output[a];
+        o = o - ec_asr(o, spec->output_shift) + (int32_t)count * weight;
+        net->output[a] = (int16_t)ec_clamp(o, -32768, 32767);
+    }
 }
 
 void ec_readout_prepare(ec_net *net)
@@ -97,8 +99,14 @@ void ec_readout(ec_net *net)
     const ec_spec *spec = &net->policy->spec;
     ec_list list;
     list_fewer(net, &list);
-    bool coded = !net->silent && net->n_rows <= FEW && spec->n_act <= CODED;
     int16_t weight = (int16_t)(1 << spec->output_gain);
-    for (unsigned a = 0; a < spec->n_act; a++)
-        filter_output(net, a, coded ? list.counts[a] : count_output(net, a), weight);
+    if (net->silent || net->n_rows > FEW || spec->n_act > CODED) {
+        filter_outputs(net, weight);
+        return;
+    }
+    if (spec->form == EC_FORM_SIGNED) {
+        for (unsigned a = 0; a < spec->n_act; a++)
+            list.counts[a] = (int8_t)(2 * list.counts[a] - (int8_t)net->n_rows);
+    }
+    ec_filter(net->output, list.counts, (uint8_t)spec->n_act, spec->output_shift, weight);
 }
