@@ -13,7 +13,7 @@ from ecedge.boards.toolchain import find_toolchain
 from ecedge.errors import ToolError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
-import sizes  # noqa: E402
+import sizes
 
 TOLERANCE = 0.01  # of each figure
 BOARDS = [name for name in board_names() if not find_board(name).is_host]

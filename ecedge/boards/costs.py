@@ -36,10 +36,11 @@ PARTS = {
     "slow_word": "the same where the shifts and the gain are not those compiled in",
     "signed_word": "a word of the signed form",
     "row": "a row that is listed",
-    "row_outputs": "the same for more than four outputs",
+    "row_outputs": "the same for more than four outputs, or of a silent neuron",
     "row_word": "a row added to a word",
     "many_word": "a word to which more than 31 rows are added",
     "part_word": "31 rows or the rest of them, added to a word",
+    "silent": "a substep in which silent neurons' rows are summed",
     "silent_word": "a word to which silent neurons' rows are added",
     "output": "an output",
     "counted_output": "an output for which spikes are counted, not read by codes",
@@ -87,7 +88,8 @@ def parts(spec: NetworkSpec, load: Load) -> list[float]:
     words, half = spec.n_neurons // 32, spec.n_neurons // 2
     silent = spikes > half
     rows = spec.n_neurons - spikes if silent else spikes
-    listed = rows + half + 1 if silent else rows
+    begun = min(spikes, half + 32) if silent else 0  # listed before they were found too many
+    listed = begun + rows
     many = silent or rows > FEW_ROWS
     coded = not silent and rows <= CODED_SPIKES and spec.n_act <= CODED_OUTPUTS
     substep = {
@@ -96,10 +98,11 @@ def parts(spec: NetworkSpec, load: Load) -> list[float]:
         "slow_word": words * (not load.fast),
         "signed_word": words * (spec.form == SIGNED),
         "row": listed,
-        "row_outputs": listed * (spec.n_act > FIELDS),
+        "row_outputs": listed if spec.n_act > FIELDS else rows * silent,
         "row_word": rows * words,
         "many_word": words * many,
         "part_word": words * many * -(-rows // FEW_ROWS),
+        "silent": silent,
         "silent_word": words * silent,
         "output": spec.n_act,
         "counted_output": spec.n_act * (not coded),
