@@ -16,6 +16,8 @@ COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
 	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico \
 	   uno mega2560
+# As many tests at a time as there are cores; those of a device, or of a file, one after another.
+TOGETHER := -n auto --dist loadgroup --quiet
 
 .PHONY: help setup demo test hil lint bench bench-boards bench-tasks bench-train costs sizes wheel clean programs packages
 
@@ -58,10 +60,10 @@ demo: setup
 	$(BIN)/ecedge demo
 
 test: $(VENV)/dev setup programs
-	$(BIN)/python -m pytest tests hil_tests $(BOARDS:%=--board %) --long $(PYTEST)
+	$(BIN)/python -m pytest tests hil_tests $(BOARDS:%=--board %) --long $(TOGETHER) $(PYTEST)
 
 hil: $(VENV)/dev setup
-	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(PYTEST)
+	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(TOGETHER) $(PYTEST)
 
 bench: $(VENV)/dev setup
 	$(BIN)/python bench/engine.py

@@ -4,6 +4,7 @@ pytest hil_tests                              the virtual device
 pytest hil_tests --board virtual --board mps2-an386
 pytest hil_tests --port /dev/ttyACM0?baud=115200
 pytest hil_tests --long                       10,000 control steps, 1,000 of every network
+pytest hil_tests -n 2 --dist loadgroup        two devices at a time
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 
 import pytest
 from twins import random_policy
@@ -61,12 +63,15 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """One device after another: pytest would go from one to the next with every network, and build
-    and start each again."""
+    """One device after another, each in one of the processes of `-n`: pytest would go from one to
+    the next with every network, and build and start each again."""
     rigs = [getattr(item, "callspec", None) and item.callspec.params.get("rig") for item in items]
     order = {name: place for place, name in enumerate(dict.fromkeys(rigs))}
     places = {id(item): order[name] for item, name in zip(items, rigs, strict=True)}
     items.sort(key=lambda item: places[id(item)])
+    for item, name in zip(items, rigs, strict=True):
+        if name:
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 def capacity_of(board: Board) -> Capacity:
@@ -154,17 +159,15 @@ def device(rig) -> Device:
     return rig.device
 
 
-RESULTS = pytest.StashKey[list]()
-
-
 @pytest.fixture
-def tell(request):
+def tell(record_property):
     """Adds a line to what the run prints at its end."""
-    return request.config.stash.setdefault(RESULTS, []).append
+    return partial(record_property, "hil")
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    lines = config.stash.get(RESULTS, [])
+def pytest_terminal_summary(terminalreporter):
+    passed = terminalreporter.stats.get("passed", [])
+    lines = [line for report in passed for name, line in report.user_properties if name == "hil"]
     if lines:
         terminalreporter.section("hardware in the loop")
     for line in lines:
