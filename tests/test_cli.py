@@ -421,6 +421,54 @@ def test_a_device_that_refuses_the_policy_is_the_worlds_failure(policy):
     assert "Traceback" not in err
 
 
+# --- what a policy needs --------------------------------------------------------------------
+
+
+def test_report_tells_what_a_policy_needs_and_what_it_assumes(place, policy):
+    code, out, err = ecedge("report", policy, "--board", "mps2-an386")
+    assert code == 0
+    assert err == "ecedge: The policy does not tell its activity: 10% of the neurons is assumed.\n"
+    assert "3 of 32 neurons spike (10%)" in out
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert {"flash", "RAM", "stack", "step", "ESTIMATE", "energy", "kernels"} <= set(lines)
+    assert list(place.iterdir()) == []
+
+
+def test_report_takes_the_activity_that_training_saw(place):
+    save_policy("own.onnx", policy_of(), PolicyInfo("CartPole-v1", training={"activity": 0.25}))
+    code, out, err = ecedge("report", "own.onnx", "--board", "mps2-an386")
+    assert (code, err) == (0, "")
+    assert "8 of 32 neurons spike (25%)" in out
+
+
+def test_report_for_scripts(policy):
+    (row,) = json.loads(results_of("report", policy, "--board", "mps2-an386", "--json"))
+    assert row["fits"]
+    assert row["text"] + row["data"] == row["flash"] < row["flash_of"]
+    assert row["stack_worst"] < row["stack_of"] < row["ram"] < row["ram_of"]
+    assert row["typical"] < row["worst"]
+    assert row["typical"] < row["portable"]
+    assert row["estimated_worst_s"] == pytest.approx(row["worst"] / row["clock_hz"])
+    assert row["estimated_rate_hz"] == pytest.approx(1 / row["estimated_worst_s"])
+
+
+def test_report_counts_more_where_more_neurons_spike(policy):
+    words = "report", policy, "--board", "mps2-an386", "--json", "--activity"
+    few, more = (json.loads(results_of(*words, activity))[0] for activity in (0.1, 0.5))
+    assert few["typical"] < more["typical"] <= more["worst"] == few["worst"]
+
+
+def test_report_refuses_what_does_not_fit_with_the_nearest_that_does(place):
+    save_policy("large.onnx", policy_of(n_neurons=544), PolicyInfo("CartPole-v1"))
+    code, out, err = ecedge("report", "large.onnx", "--board", "stm32vldiscovery", "--json")
+    (row,) = json.loads(out)
+    assert (code, row["fits"]) == (2, False)
+    assert f"A network of {row['neurons_that_fit']} neurons fits" in err
+    save_policy("small.onnx", policy_of(row["neurons_that_fit"]), PolicyInfo("CartPole-v1"))
+    (row,) = json.loads(results_of("report", "small.onnx", "--board", row["board"], "--json"))
+    assert row["fits"]
+
+
 # --- results --------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from .checkpoint import load_checkpoint
 from .curve import LENGTH, read_run, save_curves
 from .kinds import find_kind
-from .rollout import evaluate
+from .rollout import activity_of, evaluate
 from .settings import Settings
 from .trainer import CHECKPOINT, Trainer
 
@@ -92,8 +92,7 @@ def judge(trainer: Trainer, threads: int | None = None) -> Outcome:
     words = np.random.SeedSequence((settings.seed, JUDGED)).generate_state(episodes)
     networks = kind.controllers(policy, episodes, threads)
     returns = evaluate(networks, trainer.task, [int(word) >> 1 for word in words], threads)
-    spikes, substeps = networks.counts
-    activity = spikes / substeps if substeps else None
+    activity = activity_of(networks)
     cost = kind.cost(activity or 0.0)
     return Outcome(
         kind=settings.kind,

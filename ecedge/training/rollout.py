@@ -156,5 +156,11 @@ def evaluate(
         return population.roll_out(seeds).returns
 
 
+def activity_of(networks: Networks) -> float | None:
+    """Spikes a neuron and substep of all steps so far; None of a model that has no spikes."""
+    spikes, substeps = networks.counts
+    return spikes / substeps if substeps else None
+
+
 def usable_cores() -> int:
     return len(os.sched_getaffinity(0))

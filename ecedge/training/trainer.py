@@ -22,7 +22,7 @@ from .horizon import Horizon
 from .learner import Learner
 from .lineage import Lesson, Lineage
 from .log import Log
-from .rollout import Population, evaluate
+from .rollout import Population, activity_of, evaluate
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -59,9 +59,11 @@ class Generation:
 
 @dataclass(frozen=True)
 class Best:
-    """The best policy so far, and when it was found: generations and plant steps done by then."""
+    """The best policy so far, its mean return and activity when it was evaluated, and when it was
+    found: generations and plant steps done by then."""
 
     evaluation: float
+    activity: float | None
     policy: Policy
     generation: int
     steps: int
@@ -182,7 +184,7 @@ class Trainer:
         """Returns (episodes,) of the best policy on the stock task, on seeds that nothing in the
         run saw before."""
         policy = self._best.policy if self._best else self.policy()
-        return self._returns(policy, self._seeds(FRESH, 0, episodes))
+        return self._try_out(policy, self._seeds(FRESH, 0, episodes), self.task)[0]
 
     def __iter__(self) -> Iterator[Generation]:
         with lock_file(self.folder / LOCK):
@@ -264,17 +266,22 @@ class Trainer:
         kept if none was better on the stock task."""
         # The same episodes every time, so that evaluations compare.
         seeds = self._seeds(EVALUATION, 0, self.settings.evaluation_episodes)
-        mean = float(self._returns(policy, seeds).mean())
+        returns, activity = self._try_out(policy, seeds, self.task)
+        mean = float(returns.mean())
         if self._best is None or mean >= self._best.evaluation:
-            self._best = Best(mean, self._kind.prove(policy), self.generation, self._steps)
+            proven = self._kind.prove(policy)
+            self._best = Best(mean, activity, proven, self.generation, self._steps)
             self._save_policy()
         if not self._declared.variation:
             return mean, None
-        return mean, float(self._returns(policy, seeds, self._declared.varied()).mean())
+        return mean, float(self._try_out(policy, seeds, self._declared.varied())[0].mean())
 
-    def _returns(self, policy: Policy, seeds: list[int], task: Task | None = None) -> np.ndarray:
+    def _try_out(
+        self, policy: Policy, seeds: list[int], task: Task
+    ) -> tuple[np.ndarray, float | None]:
+        """Returns (episodes,) and activity over an episode for each seed."""
         networks = self._kind.controllers(policy, len(seeds), self._threads)
-        return evaluate(networks, task or self.task, seeds, self._threads)
+        return evaluate(networks, task, seeds, self._threads), activity_of(networks)
 
     def _seeds(self, stream: int, number: int, count: int) -> list[int]:
         words = np.random.SeedSequence((self.settings.seed, stream, number)).generate_state(count)
@@ -287,6 +294,7 @@ class Trainer:
             "generation": best.generation,
             "steps": best.steps,
             "evaluation": best.evaluation,
+            "activity": best.activity,
         }
         info = PolicyInfo(self.task.id, self.task.low, self.task.high, training)
         self._kind.save(self.policy_file, best.policy, info)
@@ -303,6 +311,8 @@ class Trainer:
             state["best_image"] = np.frombuffer(self._best.policy.image, np.uint8)
             state["best_generation"] = np.array(self._best.generation)
             state["best_steps"] = np.array(self._best.steps)
+            if self._best.activity is not None:
+                state["best_activity"] = np.array(self._best.activity)
         save_checkpoint(self.folder / CHECKPOINT, self.settings, state)
         self._saved = self.generation
 
@@ -316,6 +326,7 @@ class Trainer:
             policy = self._kind.read(state["best_image"].tobytes())
             self._best = Best(
                 float(state["best_evaluation"]),
+                float(state["best_activity"]) if "best_activity" in state else None,
                 policy,
                 int(state["best_generation"]),
                 int(state["best_steps"]),
