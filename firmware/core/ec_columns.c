@@ -4,20 +4,31 @@
 #include "ec_kernel.h"
 
 #define MANY_PLANES 12u /* -1024 ... 1024 */
+#define STRIDE      (1 + MANY_PLANES)
+
+/* Words at a time. On RISC-V ec_add_few has registers for two, and takes as long for one. */
+#ifdef __riscv
+#define WORDS 2u
+#else
+#define WORDS 1u
+#endif
 
 /* Adds any number of rows, in parts that few planes hold. */
-static void add_many(const ec_net *net, unsigned w, uint32_t plane[MANY_PLANES])
+static void add_many(const ec_net *net, unsigned first, unsigned words, uint32_t *planes)
 {
     static const uint32_t zero[EC_FEW_PLANES] = {0};
-    ec_group *group = &net->groups[w];
+    ec_group *group = &net->groups[first];
     const unsigned *row = net->rows;
     for (unsigned left = net->n_rows; left;) {
         unsigned n = left < EC_FEW ? left : EC_FEW;
-        ec_add_few(group, net->policy->w_rec + w, row, n, 1, zero);
-        uint32_t carry = 0;
-        EC_UNROLL for (unsigned b = 0; b < EC_FEW_PLANES - 1; b++)
-            carry = ec_full_add(&plane[b], group->sum[b], carry);
-        ec_planes_add(plane, EC_FEW_PLANES - 1, MANY_PLANES, carry);
+        ec_add_few(group, net->policy->w_rec + first, row, n, words, zero);
+        for (unsigned w = 0; w < words; w++) {
+            uint32_t *plane = planes + STRIDE * w;
+            uint32_t carry = 0;
+            EC_UNROLL for (unsigned b = 0; b < EC_FEW_PLANES - 1; b++)
+                carry = ec_full_add(&plane[b], group[w].sum[b], carry);
+            ec_planes_add(plane, EC_FEW_PLANES - 1, MANY_PLANES, carry);
+        }
         row += n;
         left -= n;
     }
@@ -25,20 +36,25 @@ static void add_many(const ec_net *net, unsigned w, uint32_t plane[MANY_PLANES])
 
 /* S = count + start, in planes. With silent rows it is total + start - count, which is the complement
  * of ~total - start + count. */
-static void sum_many(const ec_net *net, unsigned w, int32_t start, uint32_t plane[MANY_PLANES])
+static void sum_many(const ec_net *net, unsigned first, unsigned words, int32_t start,
+                     uint32_t *planes)
 {
     uint32_t flip = net->silent ? 0xFFFFFFFFu : 0;
     int32_t from = net->silent ? -start : start;
-    const uint32_t *total = net->total + EC_TOTAL_PLANES * w;
-    uint32_t carry = 0;
-    EC_UNROLL for (unsigned b = 0; b < MANY_PLANES; b++) plane[b] = ec_plane_of(from, b);
-    if (net->silent) {
-        EC_UNROLL for (unsigned b = 0; b < MANY_PLANES; b++)
-            carry = ec_full_add(&plane[b], b < EC_TOTAL_PLANES ? ~total[b] : flip, carry);
+    for (unsigned w = 0; w < words; w++) {
+        uint32_t *plane = planes + STRIDE * w;
+        const uint32_t *total = net->total + EC_TOTAL_PLANES * (first + w);
+        uint32_t carry = 0;
+        EC_UNROLL for (unsigned b = 0; b < MANY_PLANES; b++) plane[b] = ec_plane_of(from, b);
+        if (net->silent) {
+            EC_UNROLL for (unsigned b = 0; b < MANY_PLANES; b++)
+                carry = ec_full_add(&plane[b], b < EC_TOTAL_PLANES ? ~total[b] : flip, carry);
+        }
     }
-    add_many(net, w, plane);
-    for (unsigned b = 0; b < MANY_PLANES; b++)
-        plane[b] ^= flip;
+    add_many(net, first, words, planes);
+    for (unsigned w = 0; w < words; w++)
+        for (unsigned b = 0; b < MANY_PLANES; b++)
+            planes[STRIDE * w + b] ^= flip;
 }
 
 void ec_columns_prepare(ec_net *net)
@@ -62,28 +78,31 @@ void ec_columns(ec_net *net)
     bool is_signed = spec->form == EC_FORM_SIGNED;
     int32_t n = net->n_spiking;
     int32_t start = is_signed ? ec_asr(-n, 1) : -(int32_t)net->n_inh_spiking;
-    bool few = !net->silent && net->n_rows <= EC_FEW;
-    if (few) {
+    unsigned words = spec->n_neurons / 32u;
+    if (!net->silent && net->n_rows <= EC_FEW) {
         uint32_t plane[EC_FEW_PLANES];
         for (unsigned b = 0; b < EC_FEW_PLANES; b++)
             plane[b] = ec_plane_of(start, b);
-        ec_add_few(net->groups, net->policy->w_rec, net->rows, net->n_rows, spec->n_neurons / 32u, plane);
-        if (!is_signed)
-            return;
-    }
-    for (unsigned w = 0; w < spec->n_neurons / 32u; w++) {
-        uint32_t *sum = net->groups[w].sum;
-        if (few) {
+        ec_add_few(net->groups, net->policy->w_rec, net->rows, net->n_rows, words, plane);
+        for (unsigned w = 0; is_signed && w < words; w++) {
+            uint32_t *sum = net->groups[w].sum;
             for (unsigned b = 7; b > 0; b--)
                 sum[b] = sum[b - 1];
             sum[0] = ec_plane_of(n, 0);
-        } else {
-            uint32_t plane[1 + MANY_PLANES];
-            plane[0] = ec_plane_of(n, 0);
-            sum_many(net, w, start, plane + is_signed);
+        }
+        return;
+    }
+    for (unsigned first = 0; first < words; first += WORDS) {
+        uint32_t planes[WORDS * STRIDE];
+        unsigned some = words - first < WORDS ? words - first : WORDS;
+        sum_many(net, first, some, start, planes + is_signed);
+        for (unsigned w = 0; w < some; w++) {
+            uint32_t *plane = planes + STRIDE * w;
+            if (is_signed)
+                plane[0] = ec_plane_of(n, 0);
             ec_planes_saturate(plane, MANY_PLANES + is_signed);
             for (unsigned b = 0; b < 8; b++)
-                sum[b] = plane[b];
+                net->groups[first + w].sum[b] = plane[b];
         }
     }
 }

@@ -1,0 +1,169 @@
+/* void ec_add_few(ec_group *groups, const uint32_t *column, const unsigned *row, unsigned n_rows,
+ *                 unsigned words, const uint32_t *start)
+ *
+ * ec_add_few.c of the core for two words at a time, whose six planes are in s0 ... s5 and s6 ... s11.
+ * The second of the last two may be none: what is read there is the next row, or W_out behind the
+ * last one, and what comes of it is not stored.
+ */
+#include "ec_asm.h"
+
+#define SUM   96 /* in an ec_group */
+#define GROUP 128
+
+#define sum    a0
+#define column a1
+#define row    a2 /* the next in the list */
+#define end    a3 /* of the rows that come in eights */
+#define rest   a4 /* n_rows, of which the lowest three bits matter */
+#define words  a5
+
+/* The frame, behind s0 ... s11: */
+#define ROWS  48
+#define START 52
+#define FRAME 64
+
+/* Two words of the i-th of the next rows. */
+    .macro load_row i, a, b
+    lw      \b, 4 * (\i)(row)
+    add     \b, \b, column
+    lw      \a, 0(\b)
+    lw      \b, 4(\b)
+    .endm
+
+/* sum + x + y; the carry is left in x. */
+    .macro full_add sum, x, y
+    xor     t6, \sum, \x
+    and     \x, \sum, \x
+    xor     \sum, t6, \y
+    and     t6, t6, \y
+    or      \x, \x, t6
+    .endm
+
+/* The i-th of the next rows and the one behind it; the carries are left in a and b. */
+    .macro add_rows i, a, b
+    load_row \i, \a, \b
+    load_row \i + 1, t4, t5
+    full_add s0, \a, t4
+    full_add s6, \b, t5
+    .endm
+
+/* Four rows; the carries of weight 4 are left in a and b. */
+    .macro add_four i, a, b, c, d
+    add_rows \i, \a, \b
+    add_rows \i + 2, \c, \d
+    full_add s1, \a, \c
+    full_add s7, \b, \d
+    .endm
+
+/* `from` carries into `sum`; what carries on is in `to`. */
+    .macro carry sum, from, to
+    and     \to, \sum, \from
+    xor     \sum, \sum, \from
+    .endm
+
+/* t0 and t1 carry into two planes each, and so on; what carries on is there again. */
+    .macro carry_twice a, b, c, d
+    carry   \a, t0, t2
+    carry   \b, t2, t0
+    carry   \c, t1, t3
+    carry   \d, t3, t1
+    .endm
+
+    .macro end_carry
+    xor     s5, s5, t0
+    xor     s11, s11, t1
+    .endm
+
+    .macro store_planes group, a, b, c, d, e, f
+    sw      \a, \group + SUM(sum)
+    sw      \b, \group + SUM + 4(sum)
+    sw      \c, \group + SUM + 8(sum)
+    sw      \d, \group + SUM + 12(sum)
+    sw      \e, \group + SUM + 16(sum)
+    sw      \f, \group + SUM + 20(sum)
+    sw      \f, \group + SUM + 24(sum)
+    sw      \f, \group + SUM + 28(sum)
+    .endm
+
+    .section .text.ec_add_few, "ax", %progbits
+    .balign 4
+    .global ec_add_few
+    .type ec_add_few, %function
+ec_add_few:
+    addi    sp, sp, -FRAME
+    .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+    sw      s\r, 4 * \r(sp)
+    .endr
+    sw      row, ROWS(sp)
+    sw      a5, START(sp)
+    mv      words, a4
+    mv      rest, a3
+    andi    end, rest, -8
+    slli    end, end, 2
+    add     end, end, row
+two_words:
+    lw      t0, START(sp)
+    lw      row, ROWS(sp)
+    .irp b, 0, 1, 2, 3, 4, 5
+    lw      s\b, 4 * \b(t0)
+    .endr
+    mv      s6, s0
+    mv      s7, s1
+    mv      s8, s2
+    mv      s9, s3
+    mv      s10, s4
+    mv      s11, s5
+    beq     row, end, four
+eight:
+    add_four 0, t0, t1, t2, t3
+    add_four 4, t2, t3, a6, a7
+    full_add s2, t0, t2
+    full_add s8, t1, t3
+    carry_twice s3, s4, s9, s10
+    end_carry
+    addi    row, row, 32
+    bne     row, end, eight
+four:
+    andi    t0, rest, 4
+    beqz    t0, two
+    add_four 0, t0, t1, t2, t3
+    carry_twice s2, s3, s8, s9
+    carry   s4, t0, t2
+    carry   s10, t1, t3
+    xor     s5, s5, t2
+    xor     s11, s11, t3
+    addi    row, row, 16
+two:
+    andi    t0, rest, 2
+    beqz    t0, one
+    add_rows 0, t0, t1
+    carry_twice s1, s2, s7, s8
+    carry_twice s3, s4, s9, s10
+    end_carry
+    addi    row, row, 8
+one:
+    andi    t0, rest, 1
+    beqz    t0, store
+    load_row 0, t0, t1
+    carry_twice s0, s1, s6, s7
+    carry_twice s2, s3, s8, s9
+    carry   s4, t0, t2
+    carry   s10, t1, t3
+    xor     s5, s5, t2
+    xor     s11, s11, t3
+store:
+    store_planes 0, s0, s1, s2, s3, s4, s5
+    addi    words, words, -2
+    bltz    words, done
+    store_planes GROUP, s6, s7, s8, s9, s10, s11
+    addi    sum, sum, 2 * GROUP
+    addi    column, column, 8
+    bnez    words, two_words
+done:
+    .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+    lw      s\r, 4 * \r(sp)
+    .endr
+    addi    sp, sp, FRAME
+    ret
+    .size ec_add_few, . - ec_add_few
+    stack_size ec_add_few, FRAME
