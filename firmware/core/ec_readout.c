@@ -89,24 +89,24 @@ EC_INLINE listing list_rows(const ec_net *net, uint32_t flip, bool wants_high)
         uint32_t all = *spikes++ ^ flip;
         uint32_t excitatory = excitatory_bits(n_exc);
         uint32_t bits = all & excitatory;
-        uint32_t sign = 1;
-        for (;;) {
+        for (bool excites = true;; excites = false) {
             const unsigned *begin = row;
+            uint32_t low = 0;
+            uint32_t high = 0;
             while (bits) {
                 unsigned place = take(&bits);
                 unsigned code = codes[place];
                 *row++ = last - below_last(place) * bytes;
-                list.low += sign * fields[wants_high ? code & 15u : code];
+                low += fields[wants_high ? code & 15u : code];
                 if (wants_high)
-                    list.high += sign * fields[code >> 4];
+                    high += fields[code >> 4];
             }
-            if (sign != 1) {
+            list.low += excites ? low : 0u - low;
+            list.high += excites ? high : 0u - high;
+            if (!excites)
                 list.n_inh += (uint32_t)(row - begin);
-                break;
-            }
             bits = all & ~excitatory;
-            sign = 0xFFFFFFFFu;
-            if (!bits)
+            if (!excites || !bits)
                 break;
         }
         codes += 32;
