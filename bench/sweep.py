@@ -109,6 +109,8 @@ def shaped(search: type[Shaped]):
 KINDS["one-bit, top quarter"] = shaped(TopQuarter)
 KINDS["one-bit, log ranks"] = shaped(LogRanks)
 
+SHORT = {"first_horizon": 300, "horizon": 300}
+
 #: group: (variant: changed settings)
 VARIANTS: dict[str, dict[str, dict]] = {
     "base": {"base": {}},
@@ -130,7 +132,7 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "whole episodes": {"first_horizon": None},
         "first 50": {"first_horizon": 50},
         "first 200": {"first_horizon": 200},
-        "at most 300": {"first_horizon": 300, "horizon": 300},
+        "at most 300": SHORT,
     },
     "shaping": {
         "top quarter": {"kind": "one-bit, top quarter"},
@@ -145,6 +147,14 @@ VARIANTS: dict[str, dict[str, dict]] = {
         "shifts 3/3/4": {"output_shift": 4},
         "signed": {"form": "signed"},
         "8-bit rho": {"rho_bits": 8},
+    },
+    "together": {
+        "P 64, first 200": {"population": 64, "first_horizon": 200},
+        "P 64, at most 300": {"population": 64, **SHORT},
+        "P 64, at most 300, lr 0.05": {"population": 64, "learning_rate": 0.05, **SHORT},
+        "P 128, at most 300": {"population": 128, **SHORT},
+        "P 128, at most 300, lr 0.2": {"population": 128, "learning_rate": 0.2, **SHORT},
+        "scaled, lr 0.2, at most 300": {"step": "scaled", "learning_rate": 0.2, **SHORT},
     },
 }
 
