@@ -19,7 +19,7 @@ BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduino
 # As many tests at a time as there are cores; those of a device, or of a file, one after another.
 TOGETHER := -n auto --dist loadgroup --quiet
 
-.PHONY: help setup demo test hil lint bench bench-boards bench-tasks bench-train costs sizes wheel clean programs packages
+.PHONY: help setup demo test hil lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
@@ -29,6 +29,7 @@ help:
 	@echo 'make bench-boards instructions, flash, RAM and stack on every board, with each kernel'
 	@echo 'make costs   count again what steps cost on the boards: firmware/costs.csv'
 	@echo 'make sizes   measure the firmware again: firmware/sizes.csv'
+	@echo 'make bench-pareto the smallest networks that keep the return, and what they cost'
 	@echo 'make bench-tasks  what the defaults learn, every native task on five seeds'
 	@echo 'make bench-train  speed of training against its physics, every MuJoCo task'
 	@echo 'make lint    ruff and cppcheck'
@@ -86,6 +87,9 @@ lint: $(VENV)/dev
 
 bench-tasks: setup
 	$(BIN)/python bench/tasks.py
+
+bench-pareto: $(VENV)/dev setup
+	@$(BIN)/python bench/pareto.py
 
 bench-train: $(VENV)/dev setup
 	$(BIN)/python bench/train.py

@@ -84,6 +84,11 @@ def unit(board: Board) -> str:
     return "instructions" if board.emulator.kind == "qemu" else "cycles"
 
 
+def counted(board: Board, ticks: float) -> float:
+    """The instructions, or cycles, of so many ticks of its clock."""
+    return ticks * 1e9 / board.tick_hz / 2**SHIFT if board.emulator.kind == "qemu" else ticks
+
+
 def count(device: Device, board: Board, spec: NetworkSpec, load: Load) -> float:
     """Instructions, or cycles, of a control step."""
     policy = steady_policy(spec, load)
@@ -93,9 +98,7 @@ def count(device: Device, board: Board, spec: NetworkSpec, load: Load) -> float:
         reply = device.step(np.ones(spec.n_obs, np.int16))
     if reply.spikes != load.spikes * spec.substeps:
         raise WorldError(f"{reply.spikes} spikes came, not {load.spikes} in each substep.")
-    if board.emulator.kind == "qemu":
-        return reply.ticks * 1e9 / board.tick_hz / 2**SHIFT
-    return reply.ticks
+    return counted(board, reply.ticks)
 
 
 def holds(board: Board, spec: NetworkSpec) -> bool:

@@ -1,0 +1,249 @@
+"""The cheapest decision: neurons × substeps against return, instructions, flash and RAM.
+
+python bench/pareto.py [--tasks ...] [--seeds 3] [--out runs/pareto] [--results docs/results/pareto]
+
+Every size is an ordinary run on one thread, in OUT/TASK/NEURONSxSUBSTEPS-seedN, judged on 100 fresh
+episodes; the same command goes on where it was stopped. The policy of seed 0 then drives its plant
+for an episode from firmware in the emulated Cortex-M4, where instructions are counted (not a
+board's cycles), and is built into firmware that has room for nothing else. RESULTS gets points.csv
+and a picture; the cheapest sizes that keep the return are printed in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from boards import counted, counting
+from matplotlib.figure import Figure
+
+from ecedge.boards import find_board
+from ecedge.boards.build import build
+from ecedge.boards.registry import MIN_PAYLOAD, Capacity
+from ecedge.boards.tables import write_table
+from ecedge.hil import run_episodes
+from ecedge.policy_file import load_policy
+from ecedge.storage import write_atomically
+from ecedge.tasks import find_task
+from ecedge.training.compare import judge, open_run
+from ecedge.training.curve import rendered
+from ecedge.training.settings import Settings
+
+BOARD = "mps2-an386"
+NEURONS = 32, 64, 128, 256
+SUBSTEPS = 1, 2, 4, 8, 16
+
+
+@dataclass(frozen=True)
+class Problem:
+    """enough: the return that every seed has to reach. settings: where not the default."""
+
+    enough: float
+    settings: dict
+
+
+#: Pendulum's torque has to be exact in time: outputs that forget within two substeps, and inputs
+#: that make more neurons spike.
+TASKS = {
+    "CartPole-v1": Problem(490, {"target": 500.0}),
+    "Acrobot-v1": Problem(-90, {}),
+    "Pendulum-v1": Problem(-250, {"output_shift": 1, "output_gain": 9, "input_gain": 0.6}),
+    "InvertedPendulum-v5": Problem(990, {"target": 1000.0, "evaluation_episodes": 20}),
+}
+
+#: Instructions of a decision on the same emulated core, with 11 observations and 3 outputs, of
+#: networks of other toolkits: measured once, see docs/results.
+RIVALS = {"int8 MLP 64-64": 16_800, "int8 LSTM-64": 75_000}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A size on a task. returns: of each seed; bytes of firmware for this policy alone, and of the
+    policy's image in it."""
+
+    task: str
+    neurons: int
+    substeps: int
+    returns: tuple[float, ...]
+    activity: float
+    instructions: int
+    flash: int
+    ram: int
+    image: int
+
+    @property
+    def size(self) -> str:
+        return f"{self.neurons} × {self.substeps}"
+
+    @property
+    def suffices(self) -> bool:
+        return min(self.returns) >= TASKS[self.task].enough
+
+
+# -- training ------------------------------------------------------------------------------------
+
+
+def settings_of(task: str, neurons: int, substeps: int, seed: int) -> Settings:
+    change = TASKS[task].settings
+    return Settings(task, seed=seed, neurons=neurons, substeps=substeps, **change)
+
+
+def train(settings: Settings, folder: Path) -> dict:
+    """Trains if it is not done; the judgement."""
+    done = folder / "outcome.json"
+    if not done.exists():
+        trainer = open_run(settings, folder, threads=1)
+        for _ in trainer:
+            pass
+        write_atomically(done, json.dumps(asdict(judge(trainer, threads=1))).encode())
+    return json.loads(done.read_text())
+
+
+def folder_of(out: Path, settings: Settings) -> Path:
+    size = f"{settings.neurons}x{settings.substeps}"
+    return out / settings.task / f"{size}-seed{settings.seed}"
+
+
+# -- the board -----------------------------------------------------------------------------------
+
+
+def measure(tasks: Iterable[str], seeds: int, out: Path) -> Iterable[Point]:
+    board = find_board(BOARD)
+    with counting(board) as (_, device):
+        for task in tasks:
+            for neurons in NEURONS:
+                for substeps in SUBSTEPS:
+                    runs = [settings_of(task, neurons, substeps, seed) for seed in range(seeds)]
+                    outcomes = [train(run, folder_of(out, run)) for run in runs]
+                    policy, _ = load_policy(folder_of(out, runs[0]) / "policy.onnx")
+                    device.upload(policy)
+                    (episode,) = run_episodes(device, policy, find_task(task), episodes=1)
+                    if episode.differing_bits:
+                        raise SystemExit(f"{task}: the board differs from its host twin.")
+                    ticks = np.mean([step.ticks for step in episode.steps])
+                    sizes = sizes_of(policy, board)
+                    yield Point(
+                        task,
+                        neurons,
+                        substeps,
+                        tuple(outcome["mean"] for outcome in outcomes),
+                        float(np.mean([outcome["activity"] for outcome in outcomes])),
+                        round(counted(board, ticks)),
+                        sizes.flash,
+                        sizes.ram,
+                        len(policy.image),
+                    )
+
+
+def sizes_of(policy, board):
+    """Of firmware that runs this policy, and takes no other."""
+    spec = policy.spec
+    room = Capacity(MIN_PAYLOAD, spec.n_obs, spec.n_act, spec.n_neurons, policy_ram=0)
+    with tempfile.TemporaryDirectory() as folder:
+        return build(policy, board, folder, room, "python bench/pareto.py").sizes
+
+
+# -- results -------------------------------------------------------------------------------------
+
+
+def table(points: list[Point]) -> str:
+    """The cheapest size of each task that suffices."""
+    lines = [
+        "| task | N × K | return of each seed | spikes | instructions | flash | RAM | policy |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for task in dict.fromkeys(point.task for point in points):
+        good = [point for point in points if point.task == task and point.suffices]
+        if not good:
+            lines.append(f"| {task} | none gets every seed to {TASKS[task].enough:g} |||||||")
+            continue
+        point = min(good, key=lambda point: point.instructions)
+        returns = ", ".join(f"{value:.0f}" for value in point.returns)
+        lines.append(
+            f"| {task} | {point.size} | {returns} | {point.activity:.0%} | {point.instructions:,} "
+            f"| {point.flash:,} | {point.ram:,} | {point.image:,} |"
+        )
+    return "\n".join(lines)
+
+
+def front(points: list[Point]) -> list[Point]:
+    """Those that no cheaper one reaches, by the mean over seeds."""
+    best, found = -np.inf, []
+    for point in sorted(points, key=lambda point: point.instructions):
+        if np.mean(point.returns) > best:
+            best = np.mean(point.returns)
+            found.append(point)
+    return found
+
+
+def draw(points: list[Point]) -> Figure:
+    tasks = list(dict.fromkeys(point.task for point in points))
+    figure = Figure(figsize=(11, 2.6 + 2.6 * (len(tasks) > 2)), layout="constrained")
+    grid = figure.subplots(-(-len(tasks) // 2), min(2, len(tasks)), squeeze=False)
+    for axes, task in zip(grid.flat, tasks, strict=False):
+        mine = [point for point in points if point.task == task]
+        for number, neurons in enumerate(NEURONS):
+            some = [point for point in mine if point.neurons == neurons]
+            x = [point.instructions for point in some]
+            y = np.array([(np.mean(p.returns), min(p.returns), max(p.returns)) for p in some])
+            spread = np.abs(y[:, 1:] - y[:, :1]).T
+            axes.errorbar(x, y[:, 0], spread, fmt="o-", ms=4, lw=0.8, color=f"C{number}",
+                          capsize=2, label=f"{neurons} neurons")  # fmt: skip
+        line = front(mine)
+        axes.plot([p.instructions for p in line], [np.mean(p.returns) for p in line], "k--", lw=1,
+                  zorder=0, label="front")  # fmt: skip
+        for name, instructions in RIVALS.items():
+            axes.axvline(instructions, color="0.6", lw=0.8)
+            axes.annotate(name, (instructions, 0.03), xycoords=("data", "axes fraction"),
+                          rotation=90, fontsize=7, color="0.4", ha="right")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_title(task, fontsize=10)
+        axes.set_ylabel("mean return")
+    for axes in grid[-1]:
+        axes.set_xlabel("instructions a decision, emulated Cortex-M4")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/pareto"))
+    parser.add_argument("--results", type=Path, default=Path("docs/results/pareto"))
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    runs = [
+        settings_of(task, neurons, substeps, seed)
+        for seed in range(options.seeds)
+        for task in options.tasks
+        for neurons in NEURONS
+        for substeps in SUBSTEPS
+    ]
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as workers:
+        for _ in workers.map(train, runs, (folder_of(options.out, run) for run in runs)):
+            pass
+    points = list(measure(options.tasks, options.seeds, options.out))
+    options.results.mkdir(parents=True, exist_ok=True)
+    rows = [
+        asdict(point) | {"returns": " ".join(f"{value:.1f}" for value in point.returns),
+                         "activity": f"{point.activity:.4f}"}
+        for point in points
+    ]  # fmt: skip
+    about = "instructions a decision on an emulated Cortex-M4; bytes; return of each seed"
+    write_table(options.results / "points.csv", "make bench-pareto", about, rows)
+    write_atomically(options.results / "pareto.png", rendered(draw(points), ".png"))
+    print(table(points))
+
+
+if __name__ == "__main__":
+    main()
