@@ -12,6 +12,9 @@ sys.path.insert(0, str(ROOT / "host"))
 import native  # noqa: E402
 
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all"]
+ARMV6M = ROOT / "firmware/kernels/armv6m"
+CORTEX_M0 = ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0")
+ARM_LINUX = ("-target", "arm-linux-musleabi", "-O1")
 
 
 def build(
@@ -59,3 +62,47 @@ def test_kernels_of_this_machine_are_clean_under_the_sanitizers(tmp_path):
     output = run([build(tmp_path, ["gcc"], flags, x86="sse2" in kernels()), "40"])
     for kernel in kernels():
         assert f"{kernel}: 200 control steps equal" in output
+
+
+@pytest.fixture(scope="module")
+def thumb(tmp_path_factory):
+    """Compiles C for Linux on ARM, and assembles for a Cortex-M0, whose code runs there too."""
+    folder = tmp_path_factory.mktemp("thumb")
+
+    def make(source: Path, *flags: str) -> Path:
+        target = CORTEX_M0 if source.suffix == ".S" else ARM_LINUX
+        made = folder / f"{source.name}.o"
+        command = [*ZIG, "-g0", *target, f"-I{native.CORE}", *flags, "-c", source, "-o", made]
+        subprocess.run(command, check=True, timeout=300)
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def unchanging(thumb):
+    return [
+        thumb(ROOT / "tests/c/test_assembly.c"),
+        thumb(native.CORE / "ec_random.c"),
+        thumb(native.CORE / "ec_add_few.c", "-Dec_add_few=core_add_few"),
+        thumb(ARMV6M / "ec_add_few.S"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("current", "membrane", "gain"),
+    [(1, 7, 0), (2, 6, -1), (3, 3, 0), (4, 5, -2), (5, 4, -3), (6, 2, -6), (7, 1, -7)],
+)
+def test_armv6m_assembly_equals_the_core(tmp_path, thumb, unchanging, current, membrane, gain):
+    assert shutil.which("qemu-arm"), "qemu-arm is missing: apt-get install qemu-user"
+    numbers = {"CURRENT_SHIFT": current, "MEMBRANE_SHIFT": membrane, "RECURRENT_GAIN": gain}
+    flags = [f"-DEC_FAST_{name}={number}" for name, number in numbers.items()]
+    program = tmp_path / "test_assembly"
+    objects = [
+        *unchanging,
+        thumb(native.CORE / "ec_update_fast.c", *flags, "-Dec_update_fast=core_update_fast"),
+        thumb(ARMV6M / "ec_update_fast.S", *flags),
+    ]
+    command = [*ZIG, *ARM_LINUX, "-static", *objects, "-o", program]
+    subprocess.run(command, check=True, timeout=300)
+    assert run(["qemu-arm", program, "500"]) == "500 turns equal\n"

@@ -1,7 +1,8 @@
 /* void ec_update_fast(ec_group *groups, uint32_t *spikes, unsigned words)
  *
- * ec_planes.h for Armv6-M, which has eight registers to compute with: bit by bit in three passes over
- * the planes, each bit through all sums of a pass before the next bit.
+ * ec_planes.h for Armv6-M, which has eight registers to compute with. Planes come and go by four, which
+ * is one instruction: the lower four of a sum wait on the stack until the upper ones tell where it left
+ * the range.
  */
 #include "ec_asm.h"
 #include "ec_fast.h"
@@ -14,117 +15,175 @@
 #define DRIVE    64
 #define SUM      96
 #define GROUP    128
-#define SIGN     28 /* offset of plane 7 */
+#define UPPER    16 /* offsets in eight planes */
+#define SIGN     28
+#define PLANES   32
 
-/* sum + a + b; the carry is left in a: see ec_add_few.S. */
+/* sum + a + b; the carry, which is b where the other two differ and else a, is left in a. */
     .macro full_add sum, a, b
     eors    \sum, \a
-    eors    \b, \a
+    eors    \a, \b
+    bics    \a, \sum
     eors    \sum, \b
-    bics    \b, \sum
-    eors    \sum, \a
     eors    \a, \b
     .endm
 
-/* difference - borrow - b; the borrow is left in `borrow`. It differs from a sum in one operation: for
- * unlike borrow and b what goes on is the complement of the difference, not itself. */
-    .macro full_subtract difference, borrow, b
-    eors    \difference, \borrow
-    eors    \b, \borrow
-    eors    \difference, \b
-    ands    \b, \difference
-    eors    \difference, \borrow
-    eors    \borrow, \b
-    .endm
-
-/* r3 = x - (x >> k), bit b, with the borrow in r1. */
-    .macro decay at, k, b
-    ldr     r3, [r0, #\at + 4 * \b]
-    .if \b + \k < 7
-    ldr     r4, [r0, #\at + 4 * (\b + \k)]
+/* The borrow is in r0, here and below. */
+    .macro subtract b, plane, part
+    .if \b == 0
+    eors    \plane, \part
+    movs    r0, \part
+    ands    r0, \plane
     .else
-    ldr     r4, [r0, #\at + SIGN]
+    eors    \plane, r0
+    eors    r0, \part
+    ands    r0, \plane
+    eors    \plane, \part
+    eors    r0, \part
     .endif
-    full_subtract r3, r1, r4
     .endm
 
-/* r4 = bit b of the sum times 2^gain. */
-    .macro scaled b
-    .if \b - EC_FAST_RECURRENT_GAIN < 7
-    ldr     r4, [r0, #SUM + 4 * (\b - EC_FAST_RECURRENT_GAIN)]
+/* x - (x >> k), bit b. Where x >> k is all sign what is left of it are steps towards zero, of those that
+ * r0 then tells. Planes 1 ... 6 of x are in the registers that follow. */
+    .macro decay b, k, plane, sign, one, two, three, four, five, six
+    .if \b + \k == 1
+    subtract \b, \plane, \one
+    .elseif \b + \k == 2
+    subtract \b, \plane, \two
+    .elseif \b + \k == 3
+    subtract \b, \plane, \three
+    .elseif \b + \k == 4
+    subtract \b, \plane, \four
+    .elseif \b + \k == 5
+    subtract \b, \plane, \five
+    .elseif \b + \k == 6
+    subtract \b, \plane, \six
     .else
-    ldr     r4, [r0, #SUM + SIGN]
+    eors    \plane, \sign
+    eors    \plane, r0
+    ands    r0, \plane
+    eors    \plane, \sign
     .endif
     .endm
 
-/* Current: decays and takes the sum, modulo 256, into the sum's place. r2: the carry. The planes that
- * a gain below 0 reads stand higher than the one that is written. */
-    .macro first b
-    decay   CURRENT, EC_FAST_CURRENT_SHIFT, \b
-    .if \b == 7
-    mov     r8, r3                  /* sign of the decayed current */
-    .endif
-    scaled  \b
-    .if \b == 7
-    mov     r9, r4                  /* and of the sum */
-    .endif
-    full_add r3, r2, r4
-    str     r3, [r0, #SUM + 4 * \b]
-    .endm
-
-/* Current: saturates by r5 (over) and r6 (its bits where over), and takes the drive into the sum's
- * place, with the carry in r1. */
-    .macro second b
-    ldr     r3, [r0, #SUM + 4 * \b]
-    .if \b < 7
-    bics    r3, r5
-    orrs    r3, r6
+/* Before bit b: where a borrow and a sign differ, a step is left. */
+    .macro turn b, k, sign
+    .if \b + \k == 7
+    .if \b == 0
+    movs    r0, \sign
     .else
-    eors    r3, r5
-    mov     r8, r3
+    eors    r0, \sign
     .endif
-    str     r3, [r0, #CURRENT + 4 * \b]
-    ldr     r4, [r0, #DRIVE + 4 * \b]
-    .if \b == 7
-    mov     r9, r4
     .endif
-    full_add r3, r1, r4
-    str     r3, [r0, #SUM + 4 * \b]
     .endm
 
-/* Membrane: decays and takes what the second pass left, saturated by r5 and r6; r2: the carry. */
-    .macro third b
-    decay   MEMBRANE, EC_FAST_MEMBRANE_SHIFT, \b
-    ldr     r4, [r0, #SUM + 4 * \b]
-    .if \b < 7
-    bics    r4, r5
-    orrs    r4, r6
+    .macro decay_lower b, k, plane, at
+    .if \b + \k == 7
+    mov     r7, r12
+    ldr     r7, [r7, #\at + SIGN]
+    .endif
+    turn    \b, \k, r7
+    decay   \b, \k, \plane, r7, r2, r3, r4, r5, r6, r7
+    .endm
+
+    .macro decay_upper b, k, plane
+    turn    \b, \k, r4
+    decay   \b, \k, \plane, r4, r4, r4, r4, r4, r2, r3
+    .endm
+
+/* Bit b of 2^gain times the number that lies `at` bytes from where r7 points to. */
+    .macro load b, register, at, gain
+    .if \b - \gain < 7
+    ldr     \register, [r7, #\at + 4 * (\b - \gain)]
     .else
+    ldr     \register, [r7, #\at + SIGN]
+    .endif
+    .endm
+
+/* Adds it to that of a sum, whose carry is in r5. */
+    .macro plus b, plane, at, gain
+    .if \b == 0
+    load    \b, r5, \at, \gain
+    eors    \plane, r5
+    bics    r5, \plane
+    .else
+    load    \b, r6, \at, \gain
+    full_add \plane, r5, r6
+    .endif
+    .endm
+
+    .macro plus_lower at, gain
+    plus    0, r1, \at, \gain
+    plus    1, r2, \at, \gain
+    plus    2, r3, \at, \gain
+    plus    3, r4, \at, \gain
+    .endm
+
+/* And what follows from all: r4 has ones where the sum left the range, r5 where it left it upwards, r6
+ * the sign after saturation. */
+    .macro plus_upper at, gain
+    plus    4, r1, \at, \gain
+    plus    5, r2, \at, \gain
+    plus    6, r3, \at, \gain
+    load    7, r6, \at, \gain
+    eors    r6, r4
     eors    r4, r5
-    mov     r8, r3
-    mov     r9, r4
-    .endif
-    full_add r3, r2, r4
-    str     r3, [r0, #SUM + 4 * \b]
-    .endm
-
-    .macro kept b
-    ldr     r1, [r0, #SUM + 4 * \b]
-    ands    r1, r2
-    str     r1, [r0, #MEMBRANE + 4 * \b]
-    .endm
-
-/* From the signs of what was added (r8, r9) and of the sum (r3): r5 has ones where it left the range,
- * and r6 where it left it upwards. */
-    .macro overflow
-    mov     r5, r8
-    mov     r6, r9
+    bics    r4, r6
     eors    r6, r5
-    eors    r5, r3
-    bics    r5, r6
-    mov     r6, r8
-    mvns    r6, r6
-    ands    r6, r5
+    ands    r5, r4
+    eors    r6, r4
+    .endm
+
+/* Decays the number `at` bytes from r0 = r12, to whose end r7 then points, and adds the sum. */
+    .macro decay_and_add at, k, gain
+    .if \at
+    adds    r0, #\at
+    .endif
+    ldm     r0!, {r1-r7}
+    decay_lower 0, \k, r1, \at
+    decay_lower 1, \k, r2, \at
+    decay_lower 2, \k, r3, \at
+    decay_lower 3, \k, r4, \at
+    mov     r7, r12
+    plus_lower SUM, \gain
+    push    {r1-r4}
+    adds    r7, #\at + UPPER
+    ldm     r7!, {r1-r4}
+    decay_upper 4, \k, r1
+    decay_upper 5, \k, r2
+    decay_upper 6, \k, r3
+    turn    7, \k, r4
+    eors    r4, r0
+    plus_upper SUM - PLANES - \at, \gain
+    .endm
+
+    .macro saturate plane
+    bics    \plane, r4
+    orrs    \plane, r5
+    .endm
+
+/* Stores the upper planes of a number that ends where r7 points to, then the lower ones. */
+    .macro store_upper
+    subs    r7, #PLANES - UPPER
+    stm     r7!, {r1-r3, r6}
+    .endm
+
+    .macro store_lower
+    subs    r7, #PLANES
+    stm     r7!, {r1-r3, r6}
+    .endm
+
+    .macro store_saturated
+    saturate r1
+    saturate r2
+    saturate r3
+    store_upper
+    pop     {r1-r3, r6}
+    saturate r1
+    saturate r2
+    saturate r3
+    saturate r6
+    store_lower
     .endm
 
     .section .text.ec_update_fast, "ax", %progbits
@@ -136,48 +195,44 @@ ec_update_fast:
     push    {r4-r7, lr}             /* 20 bytes */
     mov     r4, r8
     mov     r5, r9
-    push    {r4, r5}                /* 8 */
-    mov     r12, r1
-    mov     lr, r2
+    push    {r4, r5}                /* 8, and 16 for planes */
+    mov     r8, r1
+    lsls    r2, r2, #2
+    adds    r2, r2, r1
+    mov     r9, r2                  /* where the spikes end */
 group:
-    movs    r1, #0
-    movs    r2, #0
-    .irp b, 0, 1, 2, 3, 4, 5, 6, 7
-    first   \b
-    .endr
-    overflow
-    movs    r1, #0
-    .irp b, 0, 1, 2, 3, 4, 5, 6, 7
-    second  \b
-    .endr
-    overflow
-    movs    r1, #0
-    movs    r2, #0
-    .irp b, 0, 1, 2, 3, 4, 5, 6, 7
-    third   \b
-    .endr
-    overflow                        /* upwards: a spike; downwards: -128 */
-    ldr     r1, [r0, #SUM + 24]     /* 64 or more */
-    bics    r1, r3
-    bics    r1, r5
-    orrs    r1, r6                  /* the spikes */
-    bics    r5, r6                  /* the floor */
-    mov     r7, r12
-    stm     r7!, {r1}
-    mov     r12, r7
-    movs    r2, r1
-    orrs    r2, r5
-    mvns    r2, r2
-    ands    r3, r2
-    orrs    r3, r5
-    str     r3, [r0, #MEMBRANE + SIGN]
-    .irp b, 0, 1, 2, 3, 4, 5, 6
-    kept    \b
-    .endr
-    adds    r0, #GROUP
-    mov     r1, lr
-    subs    r1, #1
-    mov     lr, r1
+    mov     r12, r0
+    decay_and_add CURRENT, EC_FAST_CURRENT_SHIFT, EC_FAST_RECURRENT_GAIN
+    store_saturated
+    mov     r4, r6                  /* the lower planes: r1 ... r4 */
+    plus_lower DRIVE - UPPER, 0
+    push    {r1-r4}
+    ldm     r7!, {r1-r4}
+    plus_upper DRIVE - PLANES, 0
+    adds    r7, #SUM                /* from the current's end to the sum's */
+    store_saturated
+    mov     r0, r12
+    decay_and_add MEMBRANE, EC_FAST_MEMBRANE_SHIFT, 0
+    orrs    r3, r5                  /* 64 or more, */
+    movs    r0, r3
+    bics    r0, r6                  /* of those above 0: the spikes */
+    orrs    r4, r0                  /* of them and the floor nothing is kept but the sign */
+    bics    r1, r4
+    bics    r2, r4
+    bics    r3, r4
+    store_upper
+    pop     {r1-r3, r6}
+    bics    r1, r4
+    bics    r2, r4
+    bics    r3, r4
+    bics    r6, r4
+    store_lower
+    mov     r1, r8
+    stm     r1!, {r0}
+    mov     r8, r1
+    mov     r0, r7
+    adds    r0, #GROUP - MEMBRANE - UPPER
+    cmp     r1, r9
     beq     end
     b       group
 end:
@@ -186,4 +241,4 @@ end:
     mov     r9, r5
     pop     {r4-r7, pc}
     .size ec_update_fast, . - ec_update_fast
-    stack_size ec_update_fast, 28
+    stack_size ec_update_fast, 44
