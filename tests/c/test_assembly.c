@@ -66,7 +66,7 @@ static void test_add_few(unsigned turn)
     uint32_t columns[N_ROWS * WORDS];
     uint32_t start[EC_FEW_PLANES];
     unsigned rows[EC_FEW];
-    unsigned n_rows = 1 + turn % EC_FEW;
+    unsigned n_rows = turn % (EC_FEW + 1u);
     for (unsigned i = 0; i < N_ROWS * WORDS; i++)
         columns[i] = draw();
     for (unsigned b = 0; b < EC_FEW_PLANES; b++)
