@@ -20,6 +20,7 @@
 /* The frame, behind s0 ... s11: */
 #define ROWS  48
 #define START 52
+#define LINK  56
 #define FRAME 64
 
 /* Two words of the i-th of the next rows. */
@@ -54,6 +55,73 @@
     full_add s1, \a, \c
     full_add s7, \b, \d
     .endm
+
+#ifdef __riscv_zbb
+/* Two full adders one after the other in 8 gates, for bits that come as one of two and their difference:
+ * Kojevnikov, Kulikov, Yaroslavtsev: Finding Efficient Circuits Using SAT-solvers (2009). */
+
+/* sum + two bits, x and their difference; what the carry differs from sum is left in x. */
+    .macro add_first sum, x, difference
+    xor     \x, \x, \sum
+    or      \x, \x, \difference
+    xor     \sum, \sum, \difference
+    .endm
+
+/* Two more. The second carry is left in x, what both carries differ in `carry`. */
+    .macro add_second sum, carry, x, difference
+    xor     \x, \x, \sum
+    andn    \x, \x, \difference
+    xor     \carry, \carry, \x
+    xor     \x, \x, \sum
+    xor     \sum, \sum, \difference
+    .endm
+
+/* The last two; the carry is left in `difference`. */
+    .macro add_last sum, x, difference
+    xor     t6, \sum, \x
+    and     t6, t6, \difference
+    xor     \sum, \sum, \difference
+    xor     \difference, \x, t6
+    .endm
+
+/* Two words of the i-th of the next rows in a and b, their differences from the one behind it in t4 and
+ * t5. */
+    .macro load_two i, a, b
+    load_row \i, \a, \b
+    load_row \i + 1, t4, t5
+    xor     t4, t4, \a
+    xor     t5, t5, \b
+    .endm
+
+/* Four rows; carries are left in a and b, their differences from the others in c and d. */
+    .macro add_two_pairs i, a, b, c, d
+    load_two \i, \c, \d
+    add_first s0, \c, t4
+    add_first s6, \d, t5
+    load_two \i + 2, \a, \b
+    add_second s0, \c, \a, t4
+    add_second s6, \d, \b, t5
+    .endm
+
+/* Eight rows; the carries of weight 8 are left in t0 and t1. */
+    .macro add_eight
+    add_two_pairs 0, t0, t1, t2, t3
+    add_two_pairs 4, a6, a7, t6, ra
+    add_first s1, t0, t2
+    add_first s7, t1, t3
+    add_second s1, t0, a6, t6
+    add_second s7, t1, a7, ra
+    add_last s2, a6, t0
+    add_last s8, a7, t1
+    .endm
+#else
+    .macro add_eight
+    add_four 0, t0, t1, t2, t3
+    add_four 4, t2, t3, a6, a7
+    full_add s2, t0, t2
+    full_add s8, t1, t3
+    .endm
+#endif
 
 /* `from` carries into `sum`; what carries on is in `to`. */
     .macro carry sum, from, to
@@ -94,6 +162,9 @@ ec_add_few:
     .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     sw      s\r, 4 * \r(sp)
     .endr
+#ifdef __riscv_zbb
+    sw      ra, LINK(sp)
+#endif
     sw      row, ROWS(sp)
     sw      a5, START(sp)
     mv      words, a4
@@ -115,10 +186,7 @@ two_words:
     mv      s11, s5
     beq     row, end, four
 eight:
-    add_four 0, t0, t1, t2, t3
-    add_four 4, t2, t3, a6, a7
-    full_add s2, t0, t2
-    full_add s8, t1, t3
+    add_eight
     carry_twice s3, s4, s9, s10
     end_carry
     addi    row, row, 32
@@ -160,6 +228,9 @@ store:
     addi    column, column, 8
     bnez    words, two_words
 done:
+#ifdef __riscv_zbb
+    lw      ra, LINK(sp)
+#endif
     .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     lw      s\r, 4 * \r(sp)
     .endr

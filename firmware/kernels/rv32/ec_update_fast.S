@@ -14,12 +14,13 @@
 
 #define group  s8
 #define spikes s9
-#define words  s10
+#define end    s10 /* of the spikes */
 #define carry  t2
 #define borrow t3
-#define over   t4 /* ones where the last sum left the range */
+#define over   t4 /* ones where the last sum left the range, */
+#define least  t4 /* or only below */
 #define unlike t5 /* ones where the borrow is not the sign */
-#define most   t6 /* bits of 127 or -128 there; or what is added next */
+#define most   t6 /* where it left the range above; or what is added next */
 #define next   t6
 
 /* x & ~y; `inverse` is ~y where the core needs it. */
@@ -109,17 +110,24 @@
     .endif
     .endm
 
-/* Where the sum left the range its sign is wrong, and 127 or -128 has that in all other bits. */
+/* Where the sum left the range its sign is wrong, and 127 or -128 has that in all other bits. Most
+ * groups that leave it do so at one end. */
     .macro saturate
-    beqz    over, 1f
+    beqz    over, 2f
     and     most, over, s7
-    invert  t0, over
+    xor     s7, s7, over
+    xor     least, over, most
+    beqz    least, 1f
+    invert  t0, least
     .irp b, 0, 1, 2, 3, 4, 5, 6
-    and_not s\b, s\b, over, t0
+    and_not s\b, s\b, least, t0
+    .endr
+1:
+    beqz    most, 2f
+    .irp b, 0, 1, 2, 3, 4, 5, 6
     or      s\b, s\b, most
     .endr
-    xor     s7, s7, over
-1:
+2:
     .endm
 
     .section .text.ec_update_fast, "ax", %progbits
@@ -133,7 +141,8 @@ ec_update_fast:
     .endr
     mv      group, a0
     mv      spikes, a1
-    mv      words, a2
+    slli    end, a2, 2
+    add     end, end, spikes
 next_group:
     load    s, CURRENT
     .irp b, 0, 1, 2, 3, 4, 5, 6, 7
@@ -172,14 +181,11 @@ next_group:
     sw      a7, MEMBRANE + 28(group)
     addi    group, group, GROUP
     addi    spikes, spikes, 4
-    addi    words, words, -1
-    bnez    words, again
+    bne     spikes, end, next_group
     .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
     lw      s\r, 4 * \r(sp)
     .endr
     addi    sp, sp, 48
     ret
-again:
-    j       next_group              /* which is too far for a branch */
     .size ec_update_fast, . - ec_update_fast
     stack_size ec_update_fast, 48
