@@ -71,27 +71,18 @@ void ec_columns_prepare(ec_net *net)
     }
 }
 
-/* form 0: S = count - n_inh;  form 1: S = 2 count - n = 2 (count + floor(-n / 2)) + (n mod 2). */
-void ec_columns(ec_net *net)
+EC_APART void double_sums(ec_net *net, unsigned words)
 {
-    const ec_spec *spec = &net->policy->spec;
-    bool is_signed = spec->form == EC_FORM_SIGNED;
-    int32_t n = net->n_spiking;
-    int32_t start = is_signed ? ec_asr(-n, 1) : -(int32_t)net->n_inh_spiking;
-    unsigned words = spec->n_neurons / 32u;
-    if (!net->silent && net->n_rows <= EC_FEW) {
-        uint32_t plane[EC_FEW_PLANES];
-        for (unsigned b = 0; b < EC_FEW_PLANES; b++)
-            plane[b] = ec_plane_of(start, b);
-        ec_add_few(net->groups, net->policy->w_rec, net->rows, net->n_rows, words, plane);
-        for (unsigned w = 0; is_signed && w < words; w++) {
-            uint32_t *sum = net->groups[w].sum;
-            for (unsigned b = 7; b > 0; b--)
-                sum[b] = sum[b - 1];
-            sum[0] = ec_plane_of(n, 0);
-        }
-        return;
+    for (unsigned w = 0; w < words; w++) {
+        uint32_t *sum = net->groups[w].sum;
+        for (unsigned b = 7; b > 0; b--)
+            sum[b] = sum[b - 1];
+        sum[0] = ec_plane_of(net->n_spiking, 0);
     }
+}
+
+EC_APART void columns_of_many(ec_net *net, unsigned words, int32_t start, bool is_signed)
+{
     for (unsigned first = 0; first < words; first += WORDS) {
         uint32_t planes[WORDS * STRIDE];
         unsigned some = words - first < WORDS ? words - first : WORDS;
@@ -99,10 +90,28 @@ void ec_columns(ec_net *net)
         for (unsigned w = 0; w < some; w++) {
             uint32_t *plane = planes + STRIDE * w;
             if (is_signed)
-                plane[0] = ec_plane_of(n, 0);
+                plane[0] = ec_plane_of(net->n_spiking, 0);
             ec_planes_saturate(plane, MANY_PLANES + is_signed);
             for (unsigned b = 0; b < 8; b++)
                 net->groups[first + w].sum[b] = plane[b];
         }
     }
+}
+
+/* form 0: S = count - n_inh;  form 1: S = 2 count - n = 2 (count + floor(-n / 2)) + (n mod 2). */
+void ec_columns(ec_net *net)
+{
+    const ec_spec *spec = &net->policy->spec;
+    bool is_signed = spec->form == EC_FORM_SIGNED;
+    int32_t start = is_signed ? ec_asr(-(int32_t)net->n_spiking, 1) : -(int32_t)net->n_inh_spiking;
+    unsigned words = spec->n_neurons / 32u;
+    if (net->silent || net->n_rows > EC_FEW) {
+        columns_of_many(net, words, start, is_signed);
+        return;
+    }
+    uint32_t plane[EC_FEW_PLANES];
+    EC_UNROLL for (unsigned b = 0; b < EC_FEW_PLANES; b++) plane[b] = ec_plane_of(start, b);
+    ec_add_few(net->groups, net->policy->w_rec, net->rows, net->n_rows, words, plane);
+    if (is_signed)
+        double_sums(net, words);
 }
