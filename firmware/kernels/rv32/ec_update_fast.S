@@ -17,10 +17,9 @@
 #define end    s10 /* of the spikes */
 #define carry  t2
 #define borrow t3
-#define over   t4 /* ones where the last sum left the range, */
-#define least  t4 /* or only below */
+#define over   t4 /* ones where the last sum left the range */
 #define unlike t5 /* ones where the borrow is not the sign */
-#define most   t6 /* where it left the range above; or what is added next */
+#define most   t6 /* where it is beyond 127; or what is added next */
 #define next   t6
 
 /* x & ~y; `inverse` is ~y where the core needs it. */
@@ -110,24 +109,21 @@
     .endif
     .endm
 
-/* Where the sum left the range its sign is wrong, and 127 or -128 has that in all other bits. Most
- * groups that leave it do so at one end. */
+/* Where the sum left the range its sign is wrong, and 127 or -128 has that in all other bits. Mostly
+ * it is -128, of neurons that are inhibited. */
     .macro saturate
-    beqz    over, 2f
+    beqz    over, 1f
     and     most, over, s7
     xor     s7, s7, over
-    xor     least, over, most
-    beqz    least, 1f
-    invert  t0, least
+    invert  t0, over
     .irp b, 0, 1, 2, 3, 4, 5, 6
-    and_not s\b, s\b, least, t0
+    and_not s\b, s\b, over, t0
     .endr
-1:
-    beqz    most, 2f
+    beqz    most, 1f
     .irp b, 0, 1, 2, 3, 4, 5, 6
     or      s\b, s\b, most
     .endr
-2:
+1:
     .endm
 
     .section .text.ec_update_fast, "ax", %progbits
@@ -162,22 +158,18 @@ next_group:
     decay_bit a, \b, EC_FAST_MEMBRANE_SHIFT
     add_bit a, \b, s\b
     .endr
-    or      t0, over, a7
-    invert  t1, t0
-    and_not t0, a6, t0, t1          /* 64 or more, */
-    and     t1, over, a7            /* or beyond 127 */
-    or      t1, t0, t1
+    invert  t1, a7
+    and_not t0, a6, a7, t1          /* 64 or more, */
+    or      t0, t0, over            /* or beyond 127 or -128 */
+    and_not t1, over, a7, t1        /* below -128 */
+    xor     t1, t0, t1
     sw      t1, 0(spikes)
-    or      t0, t0, over
-    not     t0, t0                  /* neither a spike nor at the floor */
+    invert  t1, t0                  /* neither a spike nor at the floor */
     .irp b, 0, 1, 2, 3, 4, 5, 6
-    and     a\b, a\b, t0
+    and_not a\b, a\b, t0, t1
     sw      a\b, MEMBRANE + 4 * \b(group)
     .endr
-    invert  t1, a7
-    and_not t1, over, a7, t1        /* below -128 */
-    and     a7, a7, t0
-    or      a7, a7, t1
+    xor     a7, a7, over
     sw      a7, MEMBRANE + 28(group)
     addi    group, group, GROUP
     addi    spikes, spikes, 4

@@ -1,0 +1,141 @@
+/* Outputs, and the list of rows for the next substep, for RISC-V: the list is assembly. */
+#include "ec_kernel.h"
+#include "ec_list.h"
+
+#define FIELDS 4u   /* counts of 8 bits in a word, */
+#define MIDDLE 128  /* which begin here: */
+#define FEW    64u  /* spikes up to which they hold */
+#define CODED  8u   /* outputs that a byte of codes tells of */
+
+/* Where ec_list.S looks for the code of neuron i of 32: from the top down where the core counts zeros,
+ * else where one multiplication finds its bit. Leiserson, Prokop, Randall: Using de Bruijn Sequences
+ * to Index a 1 in a Computer Word (1998). */
+EC_INLINE unsigned place(unsigned i)
+{
+#ifdef __riscv_zbb
+    return 31u - i;
+#else
+    return (0x077CB531u << i) >> 27;
+#endif
+}
+
+static uint32_t popcount(uint32_t x)
+{
+#ifdef __riscv_zbb
+    return (uint32_t)__builtin_popcount(x);
+#else
+    x = x - ((x >> 1) & 0x55555555u);
+    x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
+    x = (x + (x >> 4)) & 0x0F0F0F0Fu;
+    return (x * 0x01010101u) >> 24;
+#endif
+}
+
+/* Which bits are excitatory neurons in a word that begins n_exc neurons before the inhibitory ones. */
+EC_INLINE uint32_t excitatory_bits(int32_t n_exc)
+{
+    return n_exc >= 32 ? 0xFFFFFFFFu : n_exc > 0 ? ((uint32_t)1 << n_exc) - 1 : 0;
+}
+
+/* C of docs/MODEL.md, for the excitatory/inhibitory form, from the words of spikes. */
+static int32_t count_output(const ec_net *net, unsigned a)
+{
+    const ec_spec *spec = &net->policy->spec;
+    unsigned words = spec->n_neurons / 32u;
+    const uint32_t *row = net->policy->w_out + a * words;
+    int32_t count = 0;
+    for (unsigned w = 0; w < words; w++) {
+        uint32_t through = row[w] & net->spikes[w];
+        uint32_t excitatory = excitatory_bits((int32_t)spec->n_exc - 32 * (int32_t)w);
+        count += (int32_t)popcount(through & excitatory) - (int32_t)popcount(through & ~excitatory);
+    }
+    return count;
+}
+
+EC_INLINE int16_t filter(int32_t o, unsigned shift, int32_t input)
+{
+    return (int16_t)ec_clamp(o - ec_asr(o, shift) + input, -32768, 32767);
+}
+
+/* Outputs from the words of spikes. */
+static void count_outputs(ec_net *net)
+{
+    const ec_spec *spec = &net->policy->spec;
+    for (unsigned a = 0; a < spec->n_act; a++) {
+        int32_t count = count_output(net, a);
+        if (spec->form == EC_FORM_SIGNED)
+            count = 2 * count - net->n_spiking;
+        int32_t weight = (int32_t)1 << spec->output_gain;
+        net->output[a] = filter(net->output[a], spec->output_shift, count * weight);
+    }
+}
+
+/* Outputs from a word of the list's fields, with `start` added to each. */
+EC_INLINE void decode(int16_t *output, unsigned n, uint32_t counts, unsigned shift, unsigned gain,
+                      int32_t start)
+{
+    for (const int16_t *end = output + n; output < end; output++, counts >>= 8)
+        *output = filter(*output, shift, (int32_t)((counts & 0xFFu) << gain) + start);
+}
+
+/* The list was of those that spiked, or lists the others if they are fewer. */
+EC_APART void read_many(ec_net *net, const ec_list *spiking)
+{
+    const ec_spec *spec = &net->policy->spec;
+    uint32_t n = spec->n_neurons;
+    ec_list list = *spiking;
+    net->silent = 2 * list.n_rows > n;
+    if (net->silent)
+        ec_list_rows(net, 0xFFFFFFFFu, &list);
+    uint32_t n_spiking = net->silent ? n - list.n_rows : list.n_rows;
+    net->n_rows = (uint16_t)list.n_rows;
+    net->n_spiking = (uint16_t)n_spiking;
+    net->n_inh_spiking = (uint16_t)(net->silent ? n - spec->n_exc - list.n_inh : list.n_inh);
+    net->spike_count += n_spiking;
+    count_outputs(net);
+}
+
+void ec_readout_prepare(ec_net *net)
+{
+    const ec_policy *policy = net->policy;
+    const ec_spec *spec = &policy->spec;
+    unsigned words = spec->n_neurons / 32u;
+    for (unsigned i = 0; i < spec->n_neurons; i++) {
+        unsigned code = 0;
+        for (unsigned a = 0; a < spec->n_act && a < CODED; a++)
+            code |= ((policy->w_out[a * words + i / 32u] >> i % 32u) & 1u) << a;
+        net->codes[i - i % 32u + place(i % 32u)] = (uint8_t)code;
+    }
+}
+
+void ec_readout(ec_net *net)
+{
+    const ec_spec *spec = &net->policy->spec;
+    ec_list list;
+    ec_list_rows(net, 0, &list);
+    unsigned n = spec->n_act;
+    if (list.n_rows > FEW || 2 * list.n_rows > spec->n_neurons || n > CODED) {
+        read_many(net, &list);
+        return;
+    }
+    net->silent = false;
+    net->n_rows = (uint16_t)list.n_rows;
+    net->n_spiking = (uint16_t)list.n_rows;
+    net->n_inh_spiking = (uint16_t)list.n_inh;
+    net->spike_count += list.n_rows;
+    unsigned shift = spec->output_shift;
+    unsigned gain = spec->output_gain;
+    int32_t weight = (int32_t)1 << gain;
+    int32_t start = -MIDDLE * weight;
+    if (spec->form == EC_FORM_SIGNED) { /* 2 count - n */
+        start = 2 * start - (int32_t)list.n_rows * weight;
+        gain++;
+    }
+    int16_t *output = net->output;
+    if (n > FIELDS) {
+        decode(output, FIELDS, list.low, shift, gain, start);
+        decode(output + FIELDS, n - FIELDS, list.high, shift, gain, start);
+    } else {
+        decode(output, n, list.low, shift, gain, start);
+    }
+}
