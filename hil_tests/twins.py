@@ -102,4 +102,7 @@ NETWORKS = {
     "large": dict(n_obs=17, n_act=6, n_neurons=256, substeps=16, bits="sparse"),
     "largest": dict(n_obs=5, n_act=3, n_neurons=512, substeps=3),
     "largest, signed": dict(n_obs=3, n_act=1, n_neurons=512, form=SIGNED, recurrent_gain=-2),
+    "both kinds in a word": dict(n_obs=4, n_act=4, n_neurons=96, n_exc=45, bits="sparse"),
+    "as many outputs as codes": dict(n_obs=4, n_act=8, n_neurons=64, n_exc=41, bits="sparse"),
+    "more outputs": dict(n_obs=4, n_act=9, n_neurons=64, n_exc=41, bits="sparse"),
 }
