@@ -48,6 +48,7 @@ SOURCES = [
             "add_few",
             "update",
             "update_fast",
+            "list",
             "readout",
             "evolve",
         )

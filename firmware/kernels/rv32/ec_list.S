@@ -1,6 +1,6 @@
 /* void ec_list_rows(const ec_net *net, uint32_t flip, ec_list *list)
  *
- * Of ec_list.h. Words without a spike cost four instructions. With Zbb, outputs of a word with many spikes are
+ * Words without a spike cost four instructions. With Zbb, outputs of a word with many spikes are
  * counted at once.
  */
 #include "ec_asm.h"
