@@ -4,7 +4,7 @@
  *   ec_drive.c     raw counts ──> x, once a control step
  *   ec_columns.c   rows of the neurons that spiked ──> S; ec_add_few.c for few rows
  *   ec_update.c    S, x, current, membrane ──> current, membrane, spikes; ec_update_fast.c the same
- *   ec_readout.c   spikes ──> outputs, and the rows for the next substep
+ *   ec_readout.c   spikes ──> outputs, and the rows for the next substep, which ec_list.c lists
  *
  * Numbers of many neurons lie in planes: bit i of plane b is bit b of the number of neuron i of 32,
  * in two's complement. ec_update.c chooses how 32 int8 lie in 8 words; others ask for one or bring
@@ -44,7 +44,7 @@ void ec_drive(ec_net *net, const int16_t *raw);
 /* S of all neurons from net->rows, saturated to int8, in planes. */
 void ec_columns(ec_net *net);
 
-/* Adds 1 ... EC_FEW rows, which lie at the byte offsets `row` from the first word's `column` on, to
+/* Adds 0 ... EC_FEW rows, which lie at the byte offsets `row` from the first word's `column` on, to
  * the planes of `start`; all words. sum gets 8 planes. */
 #define EC_FEW        31u
 #define EC_FEW_PLANES 6u
