@@ -4,11 +4,12 @@ The only importer of the C library. Arrays go in and come out as NumPy; no C obj
 """
 
 from .batch import Batch, kernels
-from .core import CoreNetwork, sample_synapses, threefry2x32, update_rho
+from .core import CoreEvolution, CoreNetwork, sample_synapses, threefry2x32, update_rho
 from .rivals import Rivals, combine, n_weights, signed_weights
 
 __all__ = [
     "Batch",
+    "CoreEvolution",
     "CoreNetwork",
     "Rivals",
     "combine",

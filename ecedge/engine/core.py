@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import PolicyError
-from ..model import Policy
-from ._library import check, contiguous, ffi, lib, pointer, word
+from ..model import NetworkSpec, Policy
+from ._library import c_spec, check, contiguous, ffi, lib, pointer, word
 
 
 class CoreNetwork:
@@ -66,23 +66,85 @@ class CoreNetwork:
         return crc[0]
 
 
+class CoreEvolution:
+    """A network that evolves as it does on a device: 8-bit ρ in planes, members made again."""
+
+    def __init__(self, spec: NetworkSpec, seed: int = 0, generation: int = 0, step: int = 0):
+        self._n_synapses = spec.n_synapses
+        self._memory = ffi.new("ec_rho[]", spec.n_words)
+        self._evolve = ffi.new("ec_evolve *")
+        check(lib.ec_evolve_init(self._evolve, c_spec(spec), self._memory, spec.n_synapses))
+        self._evolve.seed, self._evolve.generation = word(seed), word(generation)
+        self._evolve.step = word(step)
+
+    @property
+    def rho(self) -> np.ndarray:
+        """(n_synapses,) uint8"""
+        rho = np.empty(self._n_synapses, np.uint8)
+        first = pointer(rho, "uint8_t[]")
+        for w in range(self._evolve.n_words):
+            lib.ec_rho_unpack(self._memory + w, first + 32 * w)
+        return rho
+
+    @rho.setter
+    def rho(self, rho) -> None:
+        first = pointer(contiguous(rho, np.uint8, (self._n_synapses,)), "uint8_t[]")
+        for w in range(self._evolve.n_words):
+            lib.ec_rho_pack(self._memory + w, first + 32 * w)
+
+    def sample(self, member: int, words: range | None = None) -> np.ndarray:
+        """A member's synapses as its policy image holds them. (len(words),) uint32"""
+        words = self._words(words)
+        synapses = np.empty(len(words), np.uint32)
+        target = pointer(synapses, "uint32_t[]")
+        lib.ec_evolve_sample(self._evolve, word(member), words.start, len(words), target)
+        return synapses
+
+    def gradient(self, ranks) -> np.ndarray:
+        """Σ w θ over members made again. (P,) int32 -> (n_synapses,) int32"""
+        ranks = np.ascontiguousarray(ranks, np.int32)
+        gradient = np.empty(self._n_synapses, np.int32)
+        given, first = pointer(ranks, "int32_t[]"), pointer(gradient, "int32_t[]")
+        for w in range(self._evolve.n_words):
+            lib.ec_evolve_gradient(self._evolve, w, given, len(ranks), first + 32 * w)
+        return gradient
+
+    def update(self, ranks, words: range | None = None) -> None:
+        """Moves ρ, of these words alone if some are given. ranks: (P,) int32"""
+        ranks, words = np.ascontiguousarray(ranks, np.int32), self._words(words)
+        given = pointer(ranks, "int32_t[]")
+        lib.ec_evolve_update(self._evolve, words.start, len(words), given, len(ranks))
+
+    def _words(self, words: range | None) -> range:
+        every = range(self._evolve.n_words)
+        words = every if words is None else words
+        if words.step != 1 or (words and (words[0] not in every or words[-1] not in every)):
+            raise ValueError(f"{words} is not a range within {every}")
+        return words
+
+
 def threefry2x32(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]:
     pair = lib.ec_random(*map(word, (*key, *counter)))
     return pair.x0, pair.x1
 
 
 def sample_synapses(rho, seed: int, generation: int, member: int) -> np.ndarray:
-    """As `ecedge.reference.sample_synapses`, word by word in C."""
+    """As `ecedge.reference.sample_synapses`, in C."""
     rho = np.ascontiguousarray(rho)
     if rho.ndim != 1 or len(rho) % 32:
         raise ValueError(f"rho must have 32 values for each word, not shape {rho.shape}")
-    first = pointer(rho, rho_type(rho))
-    sample = lib.ec_sample_word16 if rho.dtype == np.uint16 else lib.ec_sample_word8
-    words = [
-        sample(first + 32 * w, word(seed), word(generation), word(member), w)
-        for w in range(len(rho) // 32)
-    ]
-    return np.array(words, np.uint32)
+    first, n_words = pointer(rho, rho_type(rho)), len(rho) // 32
+    words = word(seed), word(generation), word(member)
+    if rho.dtype == np.uint16:
+        rows = (lib.ec_sample_word16(first + 32 * w, *words, w) for w in range(n_words))
+        return np.fromiter(rows, np.uint32, n_words)
+    planes, synapses = ffi.new("ec_rho[]", n_words), np.empty(n_words, np.uint32)
+    for w in range(n_words):
+        lib.ec_rho_pack(planes + w, first + 32 * w)
+    numbers = {"rho": planes, "n_words": n_words, "seed": words[0], "generation": words[1]}
+    evolve = ffi.new("ec_evolve *", numbers)
+    lib.ec_evolve_sample(evolve, words[2], 0, n_words, pointer(synapses, "uint32_t[]"))
+    return synapses
 
 
 def update_rho(rho, gradient, step: int, seed: int, generation: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-/* The frames and the device of firmware/core, in process: docs/LINK.md claim by claim.
+/* Frames, device and evolution of firmware/core, in process: docs/LINK.md claim by claim.
  *
  *     run_device NAME BUILTIN OTHER
  *
@@ -7,6 +7,7 @@
  */
 #include "harness.h"
 #include "test_device.c"
+#include "test_evolve.c"
 #include "test_frame.c"
 #include "test_session.c"
 #include "test_upload.c"

@@ -142,15 +142,20 @@ static void compare_evolution(const char *kernel)
     ec_batch *batch = ec_batch_create(&spec, population, 2, kernel);
     uint32_t *synapses = malloc(4 * n_words);
     int32_t *expected = malloc(128 * n_words), *gradient = malloc(128 * n_words);
+    ec_evolve evolve = {.rho = malloc(32 * n_words), .n_words = n_words, .seed = 9, .generation = generation};
+    for (uint32_t w = 0; w < n_words; w++)
+        ec_rho_pack(&evolve.rho[w], rho8 + 32 * w);
     for (uint32_t bits = 8; bits <= 16; bits += 8) {
         ec_batch_sample(batch, bits == 16 ? rho16 : NULL, bits == 8 ? rho8 : NULL, 9, generation, 100);
         memset(expected, 0, 128 * n_words);
         for (uint32_t k = 0; k < population; k++) {
             ec_batch_store(batch, k, synapses);
             for (uint32_t w = 0; w < n_words; w++) {
-                uint32_t word = bits == 16
-                                    ? ec_sample_word16(rho16 + 32 * w, 9, generation, 100 + k, w)
-                                    : ec_sample_word8(rho8 + 32 * w, 9, generation, 100 + k, w);
+                uint32_t word;
+                if (bits == 16)
+                    word = ec_sample_word16(rho16 + 32 * w, 9, generation, 100 + k, w);
+                else
+                    ec_evolve_sample(&evolve, 100 + k, w, 1, &word);
                 demand(synapses[w] == word, "sample", kernel, &spec);
                 for (uint32_t i = 0; i < 32; i++)
                     expected[32 * w + i] += word >> i & 1 ? ranks[k] : 0;
@@ -160,6 +165,7 @@ static void compare_evolution(const char *kernel)
         demand(memcmp(expected, gradient, 128 * n_words) == 0, "gradient", kernel, &spec);
     }
     ec_batch_destroy(batch);
+    free(evolve.rho);
     free(gradient);
     free(expected);
     free(synapses);
