@@ -66,24 +66,27 @@ static rests rests_of(const uint32_t *plane)
     return (rests){{half | plane[2] | plane[3], half, last, 0}};
 }
 
+EC_INLINE void compare(uint32_t *theta, uint32_t *undecided, uint32_t random, uint32_t plane)
+{
+    uint32_t differ = (random ^ plane) & *undecided;
+    *theta |= differ & plane;
+    *undecided ^= differ;
+}
+
 /* 32 synapses of a member: two planes a draw, until every lane is decided. */
 EC_INLINE uint32_t sample(const uint32_t *plane, const rests *rest, const schedule *key, uint32_t member,
                           uint32_t word)
 {
     uint32_t theta = 0;
     uint32_t undecided = 0xFFFFFFFFu;
-    uint32_t counter = 8u * member;
-    const uint32_t *after = rest->after;
-    do {
-        ec_random_pair random = draw(key, word, counter++);
-        uint32_t differ = (random.x0 ^ plane[0]) & undecided;
-        theta |= differ & plane[0];
-        undecided ^= differ;
-        differ = (random.x1 ^ plane[1]) & undecided;
-        theta |= differ & plane[1];
-        undecided ^= differ;
-        plane += 2;
-    } while (undecided & *after++);
+    EC_UNROLL for (unsigned pair = 0; pair < 4; pair++)
+    {
+        ec_random_pair random = draw(key, word, 8u * member + pair);
+        compare(&theta, &undecided, random.x0, plane[2 * pair]);
+        compare(&theta, &undecided, random.x1, plane[2 * pair + 1]);
+        if (!(undecided & rest->after[pair]))
+            break;
+    }
     return theta;
 }
 
@@ -102,88 +105,72 @@ void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, 
 
 /* -- the gradient ------------------------------------------------------------------------------------ */
 
-/* 32 sums modulo 2^32 in planes, of rows that weigh a power of two each. A row waits until another
- * comes of its weight; then both are added and what they carry moves on, waiting or added in turn. So
- * the number of rows decides what is done, never their bits, and an added row costs one full adder. */
+/* Members whose synapses of a word wait to be added up, all at once: so a few sums stay in registers.
+ * Two lanes share a word, 16 bits each, as long as no sum can leave them. */
+#define WAITING_MOST 32u
+#define SUM_MOST     0x7FFF
+#define TWO_LANES    0x00010001u
+
 typedef struct {
-    uint32_t sum[32];
-    uint32_t waiting[32];
-    uint32_t occupied; /* bit b: a row of weight 2^b waits */
-} sums;
+    struct {
+        uint32_t theta;
+        uint32_t rank;
+    } member[WAITING_MOST];
+    uint32_t count;
+    int32_t room; /* what the sums can still take */
+} crowd;
 
-static void sums_add(sums *total, unsigned b, uint32_t row)
+/* Adds the crowd to the gradient and empties it. */
+static void crowd_leave(crowd *waiting, int32_t *gradient)
 {
-    uint32_t weight = (uint32_t)1 << b;
-    while (total->occupied & weight) {
-        row = ec_full_add(&total->sum[b], total->waiting[b], row);
-        total->occupied ^= weight;
-        weight <<= 1;
-        if (!weight)
-            return;
-        b++;
-    }
-    total->waiting[b] = row;
-    total->occupied |= weight;
-}
-
-/* Every rank in signed digits, as few as there can be: a third of its bits. A digit -1 adds the complement
- * and takes 2^b from all sums, for -theta = ~theta - 1. */
-static void add_ranked(sums *total, int32_t rank, uint32_t theta, uint32_t *excess)
-{
-    uint32_t magnitude = rank < 0 ? 0u - (uint32_t)rank : (uint32_t)rank;
-    uint32_t flip = rank < 0 ? 0xFFFFFFFFu : 0;
-    uint32_t triple = 3u * magnitude;
-    uint32_t digits = (triple ^ magnitude) >> 1;
-    uint32_t negative = (magnitude & ~triple) >> 1;
-    for (unsigned b = 0; digits; b++, digits >>= 1, negative >>= 1) {
-        if (!(digits & 1u))
-            continue;
-        uint32_t complement = flip ^ (0u - (negative & 1u));
-        *excess += (complement & 1u) << b;
-        sums_add(total, b, theta ^ complement);
-    }
-}
-
-/* Bit i of row p becomes bit p of row i. */
-static void transpose(uint32_t *row)
-{
-    uint32_t mask = 0x0000FFFFu;
-    for (unsigned j = 16; j; j >>= 1, mask ^= mask << j) {
-        for (unsigned k = 0; k < 32; k = ((k | j) + 1) & ~j) {
-            uint32_t differ = ((row[k] >> j) ^ row[k | j]) & mask;
-            row[k] ^= differ << j;
-            row[k | j] ^= differ;
+    for (unsigned first = 0; first < 16; first += 8) {
+        uint32_t sum[8] = {0};
+        for (uint32_t k = 0; k < waiting->count; k++) {
+            uint32_t theta = waiting->member[k].theta >> first;
+            uint32_t rank = waiting->member[k].rank;
+            EC_UNROLL for (unsigned i = 0; i < 8; i++) sum[i] += ((theta >> i) & TWO_LANES) * rank;
+        }
+        EC_UNROLL for (unsigned i = 0; i < 8; i++)
+        {
+            int32_t low = ec_signed16((uint16_t)sum[i]);
+            gradient[first + i] += low;
+            gradient[first + i + 16] += ec_signed16((uint16_t)((sum[i] - (uint32_t)low) >> 16));
         }
     }
+    waiting->count = 0;
+    waiting->room = SUM_MOST;
 }
 
-/* The number with these 32 bits in two's complement. */
-static int32_t signed32(uint32_t x)
+/* A rank that the sums can't take at once comes in parts. */
+EC_INLINE void crowd_enter(crowd *waiting, uint32_t theta, int32_t rank, int32_t *gradient)
 {
-    return x >> 31 ? -(int32_t)~x - 1 : (int32_t)x;
+    while (rank) {
+        int32_t part = ec_clamp(rank, -SUM_MOST, SUM_MOST);
+        int32_t need = part < 0 ? -part : part;
+        if (waiting->count == WAITING_MOST || waiting->room < need)
+            crowd_leave(waiting, gradient);
+        waiting->member[waiting->count].theta = theta;
+        waiting->member[waiting->count].rank = (uint32_t)part;
+        waiting->count++;
+        waiting->room -= need;
+        rank -= part;
+    }
 }
 
 static void gradient_of(const ec_rho *rho, const schedule *key, uint32_t word, const int32_t *ranks,
                         uint32_t population, int32_t *gradient)
 {
     rests rest = rests_of(rho->plane);
-    sums total;
-    for (unsigned b = 0; b < 32; b++)
-        total.sum[b] = 0;
-    total.occupied = 0;
-    uint32_t excess = 0;
+    crowd waiting;
+    waiting.count = 0;
+    waiting.room = SUM_MOST;
+    for (unsigned i = 0; i < 32; i++)
+        gradient[i] = 0;
     for (uint32_t member = 0; member < population; member++) {
         if (ranks[member])
-            add_ranked(&total, ranks[member], sample(rho->plane, &rest, key, member, word), &excess);
+            crowd_enter(&waiting, sample(rho->plane, &rest, key, member, word), ranks[member], gradient);
     }
-    uint32_t carry = 0;
-    for (unsigned b = 0; b < 32; b++) {
-        uint32_t waiting = total.occupied >> b & 1u ? total.waiting[b] : 0;
-        carry = ec_full_add(&total.sum[b], waiting, carry);
-    }
-    transpose(total.sum);
-    for (unsigned i = 0; i < 32; i++)
-        gradient[i] = signed32(total.sum[i] - excess);
+    crowd_leave(&waiting, gradient);
 }
 
 void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
@@ -261,11 +248,31 @@ void ec_evolve_update(ec_evolve *evolve, uint32_t first, uint32_t count, const i
 
 /* -- planes ------------------------------------------------------------------------------------------ */
 
+/* Four matrices of 8 x 8 bits, one a byte, each to its transpose: bit i of byte b of row p becomes bit p
+ * of byte b of row i. So a byte is the number of synapse 8 b + i. */
+static void transpose(uint32_t *row)
+{
+    static const uint32_t mask[3] = {0x55555555u, 0x33333333u, 0x0F0F0F0Fu};
+    EC_UNROLL for (unsigned level = 0; level < 3; level++)
+    {
+        const unsigned apart = 1u << level;
+        EC_UNROLL for (unsigned p = 0; p < 8; p++)
+        {
+            if (p & apart)
+                continue;
+            uint32_t differ = ((row[p] >> apart) ^ row[p + apart]) & mask[level];
+            row[p] ^= differ << apart;
+            row[p + apart] ^= differ;
+        }
+    }
+}
+
 void ec_rho_pack(ec_rho *rho, const uint8_t *bytes)
 {
-    uint32_t row[32];
-    for (unsigned i = 0; i < 32; i++)
-        row[i] = bytes[i];
+    uint32_t row[8];
+    for (unsigned i = 0; i < 8; i++)
+        row[i] = bytes[i] | (uint32_t)bytes[i + 8] << 8 | (uint32_t)bytes[i + 16] << 16 |
+                 (uint32_t)bytes[i + 24] << 24;
     transpose(row);
     for (unsigned p = 0; p < 8; p++)
         rho->plane[p] = row[7 - p];
@@ -273,12 +280,12 @@ void ec_rho_pack(ec_rho *rho, const uint8_t *bytes)
 
 void ec_rho_unpack(const ec_rho *rho, uint8_t *bytes)
 {
-    uint32_t row[32] = {0};
+    uint32_t row[8];
     for (unsigned p = 0; p < 8; p++)
         row[7 - p] = rho->plane[p];
     transpose(row);
     for (unsigned i = 0; i < 32; i++)
-        bytes[i] = (uint8_t)row[i];
+        bytes[i] = (uint8_t)(row[i % 8] >> (i / 8 * 8));
 }
 
 int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_t size)
@@ -304,6 +311,14 @@ int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_
 
 /* -- a host's ---------------------------------------------------------------------------------------- */
 
+static uint32_t plane16(const uint16_t *rho, unsigned p)
+{
+    uint32_t plane = 0;
+    for (unsigned i = 0; i < 32; i++)
+        plane |= (((uint32_t)rho[i] >> (15u - p)) & 1u) << i;
+    return plane;
+}
+
 uint32_t ec_sample_word16(const uint16_t *rho, uint32_t seed, uint32_t generation, uint32_t member,
                           uint32_t word)
 {
@@ -312,14 +327,8 @@ uint32_t ec_sample_word16(const uint16_t *rho, uint32_t seed, uint32_t generatio
     uint32_t undecided = 0xFFFFFFFFu;
     for (unsigned p = 0; p < 16 && undecided; p += 2) {
         ec_random_pair random = draw(&key, word, 8u * member + p / 2u);
-        for (unsigned half = 0; half < 2; half++) {
-            uint32_t plane = 0;
-            for (unsigned i = 0; i < 32; i++)
-                plane |= ((rho[i] >> (15u - p - half)) & 1u) << i;
-            uint32_t differ = ((half ? random.x1 : random.x0) ^ plane) & undecided;
-            theta |= differ & plane;
-            undecided ^= differ;
-        }
+        compare(&theta, &undecided, random.x0, plane16(rho, p));
+        compare(&theta, &undecided, random.x1, plane16(rho, p + 1));
     }
     return theta;
 }

@@ -53,8 +53,7 @@ void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, 
                       uint32_t *synapses);
 
 /* The gradient of the 32 synapses of one word: the sum of ranks[k] theta_k over the population. No
- * |ranks[k]| is beyond 2^30, no sum of some of them beyond int32: ec_ranks gives such, up to 46341
- * members. */
+ * sum of some of the ranks is beyond int32: ec_ranks gives such, up to 46341 members. */
 void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
                         int32_t *gradient);
 
