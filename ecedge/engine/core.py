@@ -92,6 +92,10 @@ class CoreEvolution:
         for w in range(self._evolve.n_words):
             lib.ec_rho_pack(self._memory + w, first + 32 * w)
 
+    def planes(self) -> bytes:
+        """ρ as a device holds it."""
+        return bytes(ffi.buffer(self._memory))
+
     def sample(self, member: int, words: range | None = None) -> np.ndarray:
         """A member's synapses as its policy image holds them. (len(words),) uint32"""
         words = self._words(words)
