@@ -1,7 +1,9 @@
 /* void ec_add_few(ec_group *groups, const uint32_t *column, const uint32_t *row, unsigned n_rows,
  *                 unsigned words, const uint32_t *start)
  *
- * ec_add_few.c of the core with its six planes in r4 ... r9.
+ * ec_add_few.c of the core with its six planes in r4 ... r9, the upper three only from when they are
+ * needed. The bits of n_rows lie in the flags, which nothing else changes: 16 in N, 8 in Z, 4 in C, 2
+ * in V.
  */
 #include "ec_asm.h"
 
@@ -11,36 +13,55 @@
 #define SUM   96 /* in an ec_group */
 #define GROUP 128
 
-/* The frame: */
-#define NEXT_SUM 0
-#define ROWS     4
-#define EIGHTS   8 /* where the rows end that come in eights */
-#define REST     12 /* n_rows, of which the lowest three bits matter */
-#define WORDS    56 /* pushed by the caller, as START */
-#define START    60
+/* The frame: what r2 ... r6 begin a word with, what r7 ... r9 get later, and the last group's end. */
+#define ROWS  0
+#define FLAGS 4
+#define START 8
+#define UPPER 20
+#define END   32
+#define FRAME 36
+#define WORDS 72 /* pushed by the caller, and the planes of `start` behind it */
 
-/* sum + a + b; the carry is left in a. */
-    .macro full_add sum, a, b
-    eor     lr, \sum, \a
-    and     \a, \sum, \a
-    eor     \sum, lr, \b
-    and     lr, lr, \b
-    orr     \a, \a, lr
+/* Two full adders one after the other in 8 gates, for bits that come as one of two and their difference:
+ * Kojevnikov, Kulikov, Yaroslavtsev: Finding Efficient Circuits Using SAT-solvers (2009). */
+
+/* sum + two bits, x and their difference; what the carry differs from sum is left in x. */
+    .macro add_first sum, x, difference
+    eor     \x, \x, \sum
+    orr     \x, \x, \difference
+    eor     \sum, \sum, \difference
     .endm
 
-/* Two or four words from the rows in the list. */
-    .macro load_two a, b
-    ldrd    \a, \b, [r2], #8
-    ldr     \a, [r1, \a]
-    ldr     \b, [r1, \b]
+/* Two more. The second carry is left in x, what both carries differ in `carry`. */
+    .macro add_second sum, carry, x, difference
+    eor     \x, \x, \sum
+    bic     \x, \x, \difference
+    eor     \carry, \carry, \x
+    eor     \x, \x, \sum
+    eor     \sum, \sum, \difference
     .endm
 
-    .macro load_four
-    ldm     r2!, {r3, r10-r12}
-    ldr     r3, [r1, r3]
-    ldr     r10, [r1, r10]
-    ldr     r11, [r1, r11]
-    ldr     r12, [r1, r12]
+/* The last two; the carry is left in x. */
+    .macro add_last sum, x, difference
+    eor     \x, \x, \sum
+    bic     \x, \x, \difference
+    eor     \x, \x, \sum
+    eor     \sum, \sum, \difference
+    .endm
+
+/* Four rows into the lowest plane. One carry is left in c, what it differs from the other in a. */
+    .macro add_four a, b, c, d
+    eor     \b, \b, \a
+    add_first r4, \a, \b
+    eor     \d, \d, \c
+    add_second r4, \a, \c, \d
+    .endm
+
+/* The words of this column in rows whose places were read from the list. */
+    .macro load a:vararg
+    .irp r, \a
+    ldr     \r, [r1, \r]
+    .endr
     .endm
 
 /* `from` carries into `sum`; what carries on is in `to`. */
@@ -56,80 +77,109 @@
     .thumb_func
 ec_add_few:
     push    {r4-r11, lr}            /* 36 bytes */
-    sub     sp, sp, #20             /* and 20 */
+    sub     sp, sp, #FRAME
+    lsl     r3, r3, #27
+    strd    r2, r3, [sp, #ROWS]
+    ldrd    r2, r3, [sp, #WORDS]
+    ldm     r3, {r4-r9}
+    add     r3, sp, #START
+    stm     r3, {r4-r9}
     add     r0, r0, #SUM
-    bic     r12, r3, #7
-    add     r12, r2, r12, lsl #2
-    str     r0, [sp, #NEXT_SUM]
-    strd    r2, r12, [sp, #ROWS]
-    str     r3, [sp, #REST]
+    add     r2, r0, r2, lsl #7      /* times GROUP */
+    str     r2, [sp, #END]
 word:
-    ldr     r0, [sp, #START]
-    ldm     r0, {r4-r9}
-    ldrd    r2, r0, [sp, #ROWS]
-    cmp     r2, r0
-    beq     rest
+    ldm     sp, {r2-r6}
+    msr     apsr_nzcvq, r3
+    bpl     not_sixteen
+    ldm     r2!, {r3, r7-r12, lr}
+    load    r3, r7, r8, r9, r10, r11, r12, lr
+    add_four r3, r7, r8, r9
+    add_four r10, r11, r12, lr
+    add_first r5, r8, r3
+    add_second r5, r8, r12, r10
+    add_first r6, r12, r8           /* r12 waits for the other eight */
+    ldm     r2!, {r3, r7-r11, lr}
+    load    r3, r7, r8, r9, r10, r11, lr
+    add_four r3, r7, r8, r9
+    ldr     r7, [r2], #4
+    load    r7
+    add_four r10, r11, lr, r7
+    add_first r5, r8, r3
+    add_second r5, r8, lr, r10
+    add_second r6, r12, lr, r8
+    ldrd    r7, r8, [sp, #UPPER]
+    ldr     r9, [sp, #UPPER + 8]
+    add_last r7, lr, r12
+    carry   r8, lr, r3
+    eor     r9, r9, r3
+    bne     not_eight
 eight:
-    load_four
-    full_add r4, r3, r10
-    full_add r4, r11, r12
-    full_add r5, r3, r11
-    load_two r10, r11
-    full_add r4, r10, r11
-    load_two r11, r12
-    full_add r4, r11, r12
-    full_add r5, r10, r11
-    full_add r6, r3, r10
-    carry   r7, r3, lr
-    carry   r8, lr, r3
+    ldm     r2!, {r3, r10-r12, lr}
+    load    r3, r10, r11, r12, lr
+    add_four r3, r10, r11, r12
+    ldrd    r10, r12, [r2], #8
+    load    r10, r12
+    eor     r10, r10, lr
+    add_first r4, lr, r10
+    ldr     r10, [r2], #4
+    load    r10
+    eor     r10, r10, r12
+    add_second r4, lr, r12, r10
+    add_first r5, r11, r3
+    add_second r5, r11, r12, lr
+    add_last r6, r12, r11
+    carry   r7, r12, r3
+    carry   r8, r3, r12
+    eor     r9, r9, r12
+not_eight:
+    bcc     not_four
+    ldm     r2!, {r3, r10-r12}
+    load    r3, r10, r11, r12
+    add_four r3, r10, r11, r12
+    add_last r5, r11, r3
+    carry   r6, r11, r3
+    carry   r7, r3, r11
+    carry   r8, r11, r3
     eor     r9, r9, r3
-    cmp     r2, r0
-    bne     eight
-rest:
-    ldr     r0, [sp, #REST]
-    lsls    r0, r0, #30             /* 4 in C, 2 in N, 1 below it; they stay */
-    bcc     two
-    load_four
-    full_add r4, r3, r10
-    full_add r4, r11, r12
-    full_add r5, r3, r11
-    carry   r6, r3, lr
-    carry   r7, lr, r3
-    carry   r8, r3, lr
-    eor     r9, r9, lr
-two:
-    bpl     one
-    load_two r3, r10
-    full_add r4, r3, r10
-    carry   r5, r3, lr
-    carry   r6, lr, r3
-    carry   r7, r3, lr
-    carry   r8, lr, r3
+not_four:
+    bvc     not_two
+    ldrd    r3, r10, [r2], #8
+    load    r3, r10
+    eor     r10, r10, r3
+    add_last r4, r3, r10
+    carry   r5, r3, r10
+    carry   r6, r10, r3
+    carry   r7, r3, r10
+    carry   r8, r10, r3
     eor     r9, r9, r3
-one:
-    lsls    r0, r0, #1
-    bpl     done
+not_two:
+    ldr     r3, [sp, #FLAGS]
+    lsls    r3, r3, #4
+    bpl     store
     ldr     r3, [r2]
-    ldr     r3, [r1, r3]
-    carry   r4, r3, lr
-    carry   r5, lr, r3
-    carry   r6, r3, lr
-    carry   r7, lr, r3
-    carry   r8, r3, lr
-    eor     r9, r9, lr
-done:
-    ldr     r0, [sp, #NEXT_SUM]
+    load    r3
+    carry   r4, r3, r10
+    carry   r5, r10, r3
+    carry   r6, r3, r10
+    carry   r7, r10, r3
+    carry   r8, r3, r10
+    eor     r9, r9, r10
+store:
     mov     r10, r9
     mov     r11, r9
     stm     r0, {r4-r11}
     add     r0, r0, #GROUP
-    str     r0, [sp, #NEXT_SUM]
     add     r1, r1, #4
-    ldr     r0, [sp, #WORDS]
-    subs    r0, r0, #1
-    str     r0, [sp, #WORDS]
+    ldr     r3, [sp, #END]
+    cmp     r0, r3
     bne     word
-    add     sp, sp, #20
+    add     sp, sp, #FRAME
     pop     {r4-r11, pc}
+
+not_sixteen:
+    ldrd    r7, r8, [sp, #UPPER]
+    ldr     r9, [sp, #UPPER + 8]
+    beq     eight
+    b       not_eight
     .size ec_add_few, . - ec_add_few
-    stack_size ec_add_few, 56
+    stack_size ec_add_few, 72
