@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,11 @@ sys.path.insert(0, str(ROOT / "host"))
 import native  # noqa: E402
 
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=all"]
-ARMV6M = ROOT / "firmware/kernels/armv6m"
-CORTEX_M0 = ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0")
+CORTEX_M = {  # and the folders of its kernels, the later before the earlier
+    "cortex_m0": ("armv6m",),
+    "cortex_m3": ("armv7m",),
+    "cortex_m4": ("armv7m", "armv7em"),
+}
 ARM_LINUX = ("-target", "arm-linux-musleabi", "-O1")
 
 
@@ -64,28 +68,42 @@ def test_kernels_of_this_machine_are_clean_under_the_sanitizers(tmp_path):
         assert f"{kernel}: 200 control steps equal" in output
 
 
-@pytest.fixture(scope="module")
-def thumb(tmp_path_factory):
-    """Compiles C for Linux on ARM, and assembles for a Cortex-M0, whose code runs there too."""
-    folder = tmp_path_factory.mktemp("thumb")
+@pytest.fixture(scope="module", params=CORTEX_M)
+def thumb(request, tmp_path_factory):
+    """Compiles the core's C for Linux on ARM, and for a Cortex-M kernels, which run there, too."""
+    folder = tmp_path_factory.mktemp(request.param)
+    cortex = ("-target", "thumb-freestanding-eabi", f"-mcpu={request.param}", "-O1")
 
-    def make(source: Path, *flags: str) -> Path:
-        target = CORTEX_M0 if source.suffix == ".S" else ARM_LINUX
-        made = folder / f"{source.name}.o"
+    def compiled(source: Path, *flags: str, target: tuple[str, ...] = ARM_LINUX) -> Path:
+        made = folder / f"{len(list(folder.iterdir()))}.o"
         command = [*ZIG, "-g0", *target, f"-I{native.CORE}", *flags, "-c", source, "-o", made]
         subprocess.run(command, check=True, timeout=300)
         return made
 
-    return make
+    def kernel(name: str, *flags: str) -> Path:
+        """The file that replaces the core's, else the core's."""
+        for folder in reversed(CORTEX_M[request.param]):
+            for source in (ROOT / "firmware/kernels" / folder).glob(f"{name}.[cS]"):
+                return compiled(source, *flags, target=cortex)
+        return compiled(native.CORE / f"{name}.c", *flags)
+
+    def both(name: str, functions: tuple[str, ...], *flags: str) -> list[Path]:
+        """The kernel's, and the core's as core_...."""
+        renamed = [f"-D{function}={function.replace('ec_', 'core_')}" for function in functions]
+        return [kernel(name, *flags), compiled(native.CORE / f"{name}.c", *flags, *renamed)]
+
+    return SimpleNamespace(compiled=compiled, both=both)
 
 
 @pytest.fixture(scope="module")
 def unchanging(thumb):
+    lanes = ("ec_update_group", "ec_lanes_put", "ec_lanes_get", "ec_lanes_put_drive")
     return [
-        thumb(ROOT / "tests/c/test_assembly.c"),
-        thumb(native.CORE / "ec_random.c"),
-        thumb(native.CORE / "ec_add_few.c", "-Dec_add_few=core_add_few"),
-        thumb(ARMV6M / "ec_add_few.S"),
+        thumb.compiled(ROOT / "tests/c/test_assembly.c"),
+        thumb.compiled(native.CORE / "ec_random.c"),
+        *thumb.both("ec_add_few", ("ec_add_few",)),
+        *thumb.both("ec_list", ("ec_list_rows",)),
+        *thumb.both("ec_update", lanes),
     ]
 
 
@@ -93,16 +111,12 @@ def unchanging(thumb):
     ("current", "membrane", "gain"),
     [(1, 7, 0), (2, 6, -1), (3, 3, 0), (4, 5, -2), (5, 4, -3), (6, 2, -6), (7, 1, -7)],
 )
-def test_armv6m_assembly_equals_the_core(tmp_path, thumb, unchanging, current, membrane, gain):
+def test_thumb_assembly_equals_the_core(tmp_path, thumb, unchanging, current, membrane, gain):
     assert shutil.which("qemu-arm"), "qemu-arm is missing: apt-get install qemu-user"
     numbers = {"CURRENT_SHIFT": current, "MEMBRANE_SHIFT": membrane, "RECURRENT_GAIN": gain}
     flags = [f"-DEC_FAST_{name}={number}" for name, number in numbers.items()]
     program = tmp_path / "test_assembly"
-    objects = [
-        *unchanging,
-        thumb(native.CORE / "ec_update_fast.c", *flags, "-Dec_update_fast=core_update_fast"),
-        thumb(ARMV6M / "ec_update_fast.S", *flags),
-    ]
+    objects = [*unchanging, *thumb.both("ec_update_fast", ("ec_update_fast",), *flags)]
     command = [*ZIG, *ARM_LINUX, "-static", *objects, "-o", program]
     subprocess.run(command, check=True, timeout=300)
     assert run(["qemu-arm", program, "500"]) == "500 turns equal\n"
