@@ -18,7 +18,7 @@ from ecedge.boards import Capacity, board_names, find_board, sources_root, toolc
 from ecedge.boards.build import build
 from ecedge.boards.emulator import Running, launch
 from ecedge.boards.objects import Objects
-from ecedge.boards.registry import Region
+from ecedge.boards.registry import Power, Region
 from ecedge.boards.stack import measure_stack
 from ecedge.boards.toolchain import find_toolchain
 from ecedge.devices import open_device, parse_device
@@ -109,12 +109,40 @@ def tree(tmp_path) -> Path:
     ],
 )
 def test_wrong_facts_are_told(tree, old, new, complaint):
-    path = tree / "firmware/boards/mps2-an386/board.toml"
+    change_facts(tree, "mps2-an386", old, new)
+    with pytest.raises(BoardError, match=complaint):
+        find_board("mps2-an386", tree)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("active_ma = 40.0", "active_ma = 40_000.0", "active_ma = 40000 is impossible"),
+        ("active_ma = 40.0", "active_ma = nan", "active_ma = nan is impossible"),
+        ("volts = 3.3", "volts = 0.0", "volts = 0 is impossible; allowed is more than 0, to 6"),
+        ("volts = 3.3", "volts = '3.3'", "power: volts must be float"),
+        ("volts = 3.3", "", "power lacks the key volts"),
+        ("clock_hz = 168_000_000\nsource", "clock_hz = -1\nsource", "clock_hz = -1 is impossible"),
+        ('source = "', 'source = "" # "', "without a source is a guess"),
+    ],
+)
+def test_wrong_power_is_told(tree, old, new, complaint):
+    change_facts(tree, "netduinoplus2", old, new)
+    with pytest.raises(BoardError, match=complaint):
+        find_board("netduinoplus2", tree)
+
+
+def change_facts(tree: Path, board: str, old: str, new: str):
+    path = tree / "firmware/boards" / board / "board.toml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(BoardError, match=complaint):
-        find_board("mps2-an386", tree)
+
+
+def test_energy_is_voltage_times_current_times_time():
+    power = Power(active_ma=5.0, volts=4.0, clock_hz=8_000_000, source="a data sheet")
+    assert power.joules(8_000_000) == pytest.approx(0.020)  # a second of 20 mW
+    assert power.joules(400) == pytest.approx(1e-6)
 
 
 def test_capacity_is_raised_to_what_a_policy_needs():

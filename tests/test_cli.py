@@ -452,6 +452,22 @@ def test_report_for_scripts(policy):
     assert row["estimated_rate_hz"] == pytest.approx(1 / row["estimated_worst_s"])
 
 
+def test_report_estimates_energy_where_a_data_sheet_tells_the_current(policy):
+    words = "report", policy, "--board", "netduinoplus2", "--board", "mps2-an386"
+    known, unknown = json.loads(results_of(*words, "--json"))
+    watts = known["power"]["active_ma"] / 1e3 * known["power"]["volts"]
+    assert known["power"]["clock_hz"] == known["clock_hz"]
+    assert known["estimated_typical_j"] == pytest.approx(watts * known["estimated_typical_s"])
+    assert known["estimated_worst_j"] == pytest.approx(watts * known["estimated_worst_s"])
+    nothing = {"power", "estimated_typical_j", "estimated_worst_j"}
+    assert {unknown[key] for key in nothing} == {None}
+    lines = [line.strip() for line in results_of(*words).splitlines()]
+    energies = [number for number, line in enumerate(lines) if line.startswith("energy ")]
+    assert ["ESTIMATE" in lines[n] for n in energies] == [True, False]
+    assert lines[energies[0] + 1].startswith(f"({known['power']['source']}); core active")
+    assert "unknown" in lines[energies[1]]
+
+
 def test_report_counts_more_where_more_neurons_spike(policy):
     words = "report", policy, "--board", "mps2-an386", "--json", "--activity"
     few, more = (json.loads(results_of(*words, activity))[0] for activity in (0.1, 0.5))

@@ -58,10 +58,11 @@ class Forecast:
         return self.board.clock_hz / self.worst
 
     @property
-    def joules(self) -> float | None:
-        """Of a typical control step: an estimate. None where board.toml tells no current."""
+    def joules(self) -> tuple[float, float] | None:
+        """Of a typical control step and of the worst: estimates. None where board.toml tells no
+        current."""
         power = self.board.power
-        return power and power.watts * self.typical / self.board.clock_hz
+        return power and (power.joules(self.typical), power.joules(self.worst))
 
     @property
     def _fast(self) -> bool:
@@ -88,6 +89,7 @@ class Forecast:
         if not self.costs:
             return row
         worst, load = self.worst_case
+        typical_j, worst_j = self.joules or (None, None)
         return row | {
             "unit": self.costs.unit,
             "error": self.costs.error,
@@ -100,7 +102,9 @@ class Forecast:
             "estimated_typical_s": self.typical / board.clock_hz,
             "estimated_worst_s": worst / board.clock_hz,
             "estimated_rate_hz": self.rate,
-            "estimated_joules": self.joules,
+            "estimated_typical_j": typical_j,
+            "estimated_worst_j": worst_j,
+            "power": board.power and asdict(board.power),
         }
 
     def line(self) -> str:
@@ -112,9 +116,10 @@ class Forecast:
         )
         if not self.costs:
             return f"{text}   nobody counted its steps"
+        energy = _joules(self.joules[0]) if self.joules else "unknown"
         return (
             f"{text} {self.typical:>10,} {self.worst:>10,} {self.costs.unit:12} "
-            f"{_seconds(self.worst / self.board.clock_hz):>8} {self.rate:>9,.0f}"
+            f"{_seconds(self.worst / self.board.clock_hz):>8} {self.rate:>9,.0f} {energy:>8}"
         )
 
     def __str__(self) -> str:
@@ -134,21 +139,25 @@ class Forecast:
             f"        ESTIMATE at {board.clock_hz / 1e6:g} MHz{cycle}, no wait states: "
             f"{_seconds(self.typical / board.clock_hz)}, "
             f"{_seconds(worst / board.clock_hz)} at worst: {self.rate:,.0f} Hz",
-            f"energy  {self._energy()}",
+            *self._energy(cycle),
             f"kernels {self._kernels()}",
         ]
         if costs.compiler != self.built.toolchain:
             lines.append(f"        steps were counted with {costs.compiler}")
         return lines
 
-    def _energy(self) -> str:
-        power = self.board.power
+    def _energy(self, cycle: str) -> list[str]:
+        power, clock = self.board.power, self.board.clock_hz
         if not power:
-            return "unknown: board.toml tells no current of the part"
-        return (
-            f"ESTIMATE {1e6 * self.joules:.3g} µJ a typical step: {power.active_ma:g} mA at "
-            f"{power.volts:g} V ({power.source}) while it computes; sleep and line not counted"
-        )
+            return ["energy  unknown: board.toml tells no current of a part"]
+        typical, worst = self.joules
+        other = f", a cycle at {clock / 1e6:g} MHz the same" if clock != power.clock_hz else ""
+        return [
+            f"energy  ESTIMATE {_joules(typical)} a typical step, {_joules(worst)} at worst: "
+            f"{power.active_ma:g} mA at {power.volts:g} V and {power.clock_hz / 1e6:g} MHz{other}",
+            f"        ({power.source}); core active{cycle}, no wait states, peripherals off; "
+            "sleep and line not counted",
+        ]
 
     def _kernels(self) -> str:
         if not self.board.kernels:
@@ -162,9 +171,9 @@ class Forecast:
 
 HEADER = (
     f"{'':16} {'flash':>9} {'RAM':>9} {'stack':>6} {'typical':>10} {'worst':>10} {'a step':12} "
-    f"{'ESTIMATE':>8} {'highest':>9}\n"
+    f"{'ESTIMATE':>8} {'highest':>9} {'ESTIMATE':>8}\n"
     f"{'board':16} {'bytes':>9} {'bytes':>9} {'bytes':>6} {'':>10} {'':>10} {'':12} "
-    f"{'at worst':>8} {'rate, Hz':>9}"
+    f"{'at worst':>8} {'rate, Hz':>9} {'typical':>8}"
 )
 
 
@@ -180,3 +189,7 @@ def make_forecast(policy: Policy, board: Board, activity: float = USUAL_ACTIVITY
 
 def _seconds(seconds: float) -> str:
     return f"{1e3 * seconds:.3g} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.3g} µs"
+
+
+def _joules(joules: float) -> str:
+    return f"{1e3 * joules:.3g} mJ" if joules >= 1e-3 else f"{1e6 * joules:.3g} µJ"

@@ -161,15 +161,31 @@ class Emulator:
 
 @dataclass(frozen=True)
 class Power:
-    """What the part draws while it computes, and which page of which data sheet says so."""
+    """What the part typically draws while its core computes and its peripherals are off.
+
+    active_ma, volts: of its supply, at clock_hz. source: the table of which data sheet says so.
+    """
 
     active_ma: float
     volts: float
+    clock_hz: int
     source: str
 
-    @property
-    def watts(self) -> float:
-        return self.active_ma / 1e3 * self.volts
+    MOST = {"active_ma": 1000, "volts": 6, "clock_hz": 1_000_000_000}
+
+    def __post_init__(self):
+        for name, most in self.MOST.items():
+            if not 0 < getattr(self, name) <= most:
+                raise BoardError(
+                    f"A power with {name} = {getattr(self, name):g} is impossible; "
+                    f"allowed is more than 0, to {most:,}."
+                )
+        if not self.source.strip():
+            raise BoardError("A power without a source is a guess; name the data sheet's table.")
+
+    def joules(self, cycles: float) -> float:
+        """Of so many cycles at any clock: each is taken to cost what it does at clock_hz."""
+        return self.active_ma / 1e3 * self.volts * cycles / self.clock_hz
 
 
 @dataclass(frozen=True)
@@ -179,7 +195,7 @@ class Board:
     core: "cortex-m4f" and the like, or "host". kernels: folders of `firmware/kernels` whose
     files stand in for those of the core, each for those before it. cpu_flags: gcc's for the core.
     flasher: what puts an image on the board, "none" where nothing does. stack: RAM kept for it.
-    uf2_family: the chip, for the flasher "uf2". power: None where no data sheet was read.
+    uf2_family: the chip, for the flasher "uf2". power: None where no data sheet was found.
     flash and ram are None where nothing limits them. baud: 0 for a line that costs no time.
     """
 

@@ -29,8 +29,9 @@ def report(
     """Tell flash, RAM, stack, time and energy of a policy on boards, before you flash it.
 
     Sizes and stack are the compiler's. Steps are computed from what their parts cost in the
-    board's emulator; seconds and joules are estimates, no board was measured. A policy that does
-    not fit a board is refused with the numbers, and with the largest network that would fit.
+    board's emulator; seconds and joules are estimates, no board was measured; joules need a current
+    from the maker's data sheet. A policy that does not fit a board is refused with the numbers, and
+    with the largest network that would fit.
 
     Example: `ecedge report runs/CartPole-v1-seed0/policy.onnx --board pico`
     """
