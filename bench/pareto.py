@@ -1,12 +1,17 @@
 """The cheapest decision: neurons × substeps against return, instructions, flash and RAM.
 
 python bench/pareto.py [--tasks ...] [--seeds 3] [--out runs/pareto] [--results docs/results/pareto]
+python bench/pareto.py --sizes [--results docs/results/pareto]
 
 Every size is an ordinary run on one thread, in OUT/TASK/NEURONSxSUBSTEPS-seedN, judged on 100 fresh
 episodes; the same command goes on where it was stopped. The policy of seed 0 then drives its plant
 for an episode from firmware in the emulated Cortex-M4, where instructions are counted (not a
-board's cycles), and is built into firmware that has room for nothing else. RESULTS gets points.csv
-and a picture; the cheapest sizes that keep the return are printed in Markdown.
+board's cycles), and is built into firmware that has room for nothing else, and into an application
+that has nothing else at all: bench/alone.c. RESULTS gets points.csv and a picture; the cheapest
+sizes that keep the return are printed in Markdown.
+
+--sizes trains and counts nothing: it makes the bytes in points.csv again, by policies of random
+synapses, since none depends on what was learned.
 """
 
 from __future__ import annotations
@@ -17,7 +22,8 @@ import os
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,11 +31,15 @@ import numpy as np
 from boards import counted, counting
 from matplotlib.figure import Figure
 
-from ecedge.boards import find_board
+from ecedge.boards import Board, find_board
 from ecedge.boards.build import build
+from ecedge.boards.objects import Sizes, program_sizes
 from ecedge.boards.registry import MIN_PAYLOAD, Capacity
-from ecedge.boards.tables import write_table
+from ecedge.boards.tables import read_table, write_table
+from ecedge.boards.toolchain import find_toolchain
+from ecedge.export.project import GARBAGE, Project
 from ecedge.hil import run_episodes
+from ecedge.model import ObservationMap, Policy
 from ecedge.policy_file import load_policy
 from ecedge.storage import write_atomically
 from ecedge.tasks import find_task
@@ -38,6 +48,7 @@ from ecedge.training.curve import rendered
 from ecedge.training.settings import Settings
 
 BOARD = "mps2-an386"
+ALONE = Path(__file__).with_name("alone.c")
 NEURONS = 32, 64, 128, 256
 SUBSTEPS = 1, 2, 4, 8, 16
 
@@ -66,8 +77,9 @@ RIVALS = {"int8 MLP 64-64": 16_800, "int8 LSTM-64": 75_000}
 
 @dataclass(frozen=True)
 class Point:
-    """A size on a task. returns: of each seed; bytes of firmware for this policy alone, and of the
-    policy's image in it."""
+    """A size on a task. returns: of each seed. flash, ram: bytes of firmware that takes this policy
+    and no other; alone_flash, alone_ram: of its network without the device around it; image: of the
+    policy in both."""
 
     task: str
     neurons: int
@@ -78,6 +90,8 @@ class Point:
     flash: int
     ram: int
     image: int
+    alone_flash: int
+    alone_ram: int
 
     @property
     def size(self) -> str:
@@ -107,6 +121,19 @@ def train(settings: Settings, folder: Path) -> dict:
     return json.loads(done.read_text())
 
 
+def train_all(options: argparse.Namespace) -> None:
+    runs = [
+        settings_of(task, neurons, substeps, seed)
+        for seed in range(options.seeds)
+        for task in options.tasks
+        for neurons in NEURONS
+        for substeps in SUBSTEPS
+    ]
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as workers:
+        for _ in workers.map(train, runs, (folder_of(options.out, run) for run in runs)):
+            pass
+
+
 def folder_of(out: Path, settings: Settings) -> Path:
     size = f"{settings.neurons}x{settings.substeps}"
     return out / settings.task / f"{size}-seed{settings.seed}"
@@ -129,7 +156,6 @@ def measure(tasks: Iterable[str], seeds: int, out: Path) -> Iterable[Point]:
                     if episode.differing_bits:
                         raise SystemExit(f"{task}: the board differs from its host twin.")
                     ticks = np.mean([step.ticks for step in episode.steps])
-                    sizes = sizes_of(policy, board)
                     yield Point(
                         task,
                         neurons,
@@ -137,39 +163,88 @@ def measure(tasks: Iterable[str], seeds: int, out: Path) -> Iterable[Point]:
                         tuple(outcome["mean"] for outcome in outcomes),
                         float(np.mean([outcome["activity"] for outcome in outcomes])),
                         round(counted(board, ticks)),
-                        sizes.flash,
-                        sizes.ram,
-                        len(policy.image),
+                        **sizes_of(policy, board),
                     )
 
 
-def sizes_of(policy, board):
-    """Of firmware that runs this policy, and takes no other."""
+def sizes_of(policy: Policy, board: Board) -> dict[str, int]:
+    """The bytes of a Point, by their names."""
     spec = policy.spec
     room = Capacity(MIN_PAYLOAD, spec.n_obs, spec.n_act, spec.n_neurons, policy_ram=0)
     with tempfile.TemporaryDirectory() as folder:
-        return build(policy, board, folder, room, "python bench/pareto.py").sizes
+        built = build(policy, board, folder, room, "python bench/pareto.py")
+        alone = link_alone(built.project)
+    return {
+        "flash": built.sizes.flash,
+        "ram": built.sizes.ram,
+        "image": len(policy.image),
+        "alone_flash": alone.flash,
+        "alone_ram": alone.ram,
+    }
+
+
+def link_alone(project: Project) -> Sizes:
+    """Of alone.c, with what it needs of the project's sources."""
+    toolchain = find_toolchain(project.board)
+    sources = [str(path) for path in project.sources if path.parts[0] != "app"]
+    flags = [*toolchain.translate(project.cflags), "-nostdlib", GARBAGE, "-Wl,-e,main"]
+    files = [str(ALONE.resolve()), *sources, *toolchain.libraries, "-o", "alone.elf"]
+    toolchain.run([*flags, *files], project.folder, "link the network alone")
+    return program_sizes(project.folder / "alone.elf")
+
+
+@cache
+def sizes_of_shape(task: str, neurons: int) -> dict[str, int]:
+    """Of any policy with so many neurons: substeps and synapses change what its image says, not
+    its size."""
+    spec = settings_of(task, neurons, substeps=1, seed=0).network(find_task(task))
+    channels = ObservationMap(*(([number] * spec.n_obs) for number in (0, 64, 4, 8)))
+    synapses = np.random.default_rng(0).integers(0, 2**32, spec.n_words, np.uint32)
+    return sizes_of(Policy(spec, channels, synapses), find_board(BOARD))
 
 
 # -- results -------------------------------------------------------------------------------------
 
 
+def read_points(path: Path) -> list[Point]:
+    """What `write_points` wrote."""
+    points = []
+    for row in read_table(path):
+        numbers = {name: int(text) for name, text in row.items() if text.isdecimal()}
+        returns = tuple(map(float, row["returns"].split()))
+        told = {"task": row["task"], "returns": returns, "activity": float(row["activity"])}
+        points.append(Point(**numbers, **told))
+    return points
+
+
+def write_points(path: Path, points: list[Point]) -> None:
+    rows = [
+        asdict(point) | {"returns": " ".join(f"{value:.1f}" for value in point.returns),
+                         "activity": f"{point.activity:.4f}"}
+        for point in points
+    ]  # fmt: skip
+    about = "instructions a decision on an emulated Cortex-M4; bytes; return of each seed"
+    write_table(path, "make bench-pareto", about, rows)
+
+
 def table(points: list[Point]) -> str:
     """The cheapest size of each task that suffices."""
     lines = [
-        "| task | N × K | return of each seed | spikes | instructions | flash | RAM | policy |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | N × K | return of each seed | spikes | instructions | policy "
+        "| network alone: flash | RAM | firmware: flash | RAM |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for task in dict.fromkeys(point.task for point in points):
         good = [point for point in points if point.task == task and point.suffices]
         if not good:
-            lines.append(f"| {task} | none gets every seed to {TASKS[task].enough:g} |||||||")
+            lines.append(f"| {task} | none gets every seed to {TASKS[task].enough:g} |||||||||")
             continue
         point = min(good, key=lambda point: point.instructions)
         returns = ", ".join(f"{value:.0f}" for value in point.returns)
         lines.append(
             f"| {task} | {point.size} | {returns} | {point.activity:.0%} | {point.instructions:,} "
-            f"| {point.flash:,} | {point.ram:,} | {point.image:,} |"
+            f"| {point.image:,} | {point.alone_flash:,} | {point.alone_ram:,} "
+            f"| {point.flash:,} | {point.ram:,} |"
         )
     return "\n".join(lines)
 
@@ -221,27 +296,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/pareto"))
     parser.add_argument("--results", type=Path, default=Path("docs/results/pareto"))
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--sizes", action="store_true", help="make only the bytes again")
     options = parser.parse_args()
-    runs = [
-        settings_of(task, neurons, substeps, seed)
-        for seed in range(options.seeds)
-        for task in options.tasks
-        for neurons in NEURONS
-        for substeps in SUBSTEPS
-    ]
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as workers:
-        for _ in workers.map(train, runs, (folder_of(options.out, run) for run in runs)):
-            pass
-    points = list(measure(options.tasks, options.seeds, options.out))
-    options.results.mkdir(parents=True, exist_ok=True)
-    rows = [
-        asdict(point) | {"returns": " ".join(f"{value:.1f}" for value in point.returns),
-                         "activity": f"{point.activity:.4f}"}
-        for point in points
-    ]  # fmt: skip
-    about = "instructions a decision on an emulated Cortex-M4; bytes; return of each seed"
-    write_table(options.results / "points.csv", "make bench-pareto", about, rows)
-    write_atomically(options.results / "pareto.png", rendered(draw(points), ".png"))
+    path = options.results / "points.csv"
+    if options.sizes:
+        points = [
+            replace(point, **sizes_of_shape(point.task, point.neurons))
+            for point in read_points(path)
+        ]
+    else:
+        train_all(options)
+        points = list(measure(options.tasks, options.seeds, options.out))
+        options.results.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.results / "pareto.png", rendered(draw(points), ".png"))
+    write_points(path, points)
     print(table(points))
 
 
