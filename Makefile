@@ -13,22 +13,18 @@ RP2040JS := host/rp2040js/node_modules/.package-lock.json
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
-# libFuzzer comes apart from clang.
-FUZZER_WORKS = echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
-	  clang -fsanitize=fuzzer -xc - -o /dev/null 2>/dev/null
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
 	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico \
 	   uno mega2560
 # As many tests at a time as there are cores; those of a device, or of a file, one after another.
 TOGETHER := -n auto --dist loadgroup --quiet
 
-.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
+.PHONY: help setup demo test hil lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
 	@echo 'make test    everything that can be tested, emulated boards included'
 	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
-	@echo 'make fuzz    the device under libFuzzer; SECONDS=3600 for longer than a minute'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
 	@echo 'make bench-boards instructions, flash, RAM and stack on every board, with each kernel'
 	@echo 'make costs   count again what steps cost on the boards: firmware/costs.csv'
@@ -69,9 +65,6 @@ test: $(VENV)/dev setup programs
 
 hil: $(VENV)/dev setup
 	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(TOGETHER) $(PYTEST)
-
-fuzz: $(VENV)/dev packages
-	@$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),60)
 
 bench: $(VENV)/dev setup
 	$(BIN)/python bench/engine.py
@@ -122,7 +115,6 @@ packages:
 	for entry in $(LIBRARIES); do \
 	  [ ! -x /sbin/ldconfig ] || /sbin/ldconfig -p | grep -q $${entry%%:*} || missing="$$missing $${entry##*:}"; \
 	done; \
-	$(FUZZER_WORKS) || missing="$$missing libclang-rt-dev"; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing$$missing"; \
