@@ -10,21 +10,26 @@ PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm q
 LIBRARIES := libOSMesa:libosmesa6 libsimavr.so$$:libsimavr-dev libelf.so$$:libelf-dev
 # The emulator of the RP2040 comes from npm; this is the last file that npm writes.
 RP2040JS := host/rp2040js/node_modules/.package-lock.json
+# clang alone has no libFuzzer.
+FUZZER_LINKS = echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	  clang -fsanitize=fuzzer,address -xc - -o /dev/null 2>/dev/null
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
 BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
 	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico \
 	   uno mega2560
+SECONDS ?= 60
 # As many tests at a time as there are cores; those of a device, or of a file, one after another.
 TOGETHER := -n auto --dist loadgroup --quiet
 
-.PHONY: help setup demo test hil lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
+.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
 	@echo 'make test    everything that can be tested, emulated boards included'
 	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
+	@echo 'make fuzz    libFuzzer on the core: hostile bytes and images; SECONDS=60 for each of two'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
 	@echo 'make bench-boards instructions, flash, RAM and stack on every board, with each kernel'
 	@echo 'make costs   count again what steps cost on the boards: firmware/costs.csv'
@@ -65,6 +70,9 @@ test: $(VENV)/dev setup programs
 
 hil: $(VENV)/dev setup
 	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(TOGETHER) $(PYTEST)
+
+fuzz: $(VENV)/dev setup
+	$(BIN)/python tests/fuzzing.py --seconds $(SECONDS)
 
 bench: $(VENV)/dev setup
 	$(BIN)/python bench/engine.py
@@ -109,6 +117,7 @@ $(RP2040JS): host/rp2040js/package-lock.json | packages
 # Installs what is missing where it may, and says what to install where it may not.
 packages:
 	@missing=; $(COMPILER_WORKS) || missing=' gcc libc6-dev'; \
+	$(FUZZER_LINKS) || missing="$$missing libclang-rt-dev"; \
 	for entry in $(PROGRAMS); do \
 	  command -v $${entry%%:*} >/dev/null || missing="$$missing $${entry##*:}"; \
 	done; \

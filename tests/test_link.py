@@ -105,6 +105,35 @@ def test_frames_glued_by_a_lost_delimiter_are_one_bad_frame():
     assert reader.bad_frames == 1
 
 
+@given(packets, st.data())
+def test_any_frame_cut_short_is_dropped(packet, data):
+    frame = encode_frame(packet)[:-1]
+    length = data.draw(st.integers(0, len(frame) - 1))
+    assert decode_frame(frame[:length]) is None
+    assert FrameReader().feed(frame[:length] + b"\0" + encode_frame(SAMPLE)) == [SAMPLE]
+
+
+@given(packets, st.data())
+def test_any_frame_with_a_flipped_bit_is_dropped(packet, data):
+    frame = bytearray(encode_frame(packet))
+    bit = data.draw(st.integers(0, 8 * len(frame) - 1))
+    frame[bit // 8] ^= 1 << bit % 8
+    reader = FrameReader()
+    assert reader.feed(bytes(frame) + b"\0" + encode_frame(SAMPLE)) == [SAMPLE]
+    assert reader.bad_frames >= 1
+
+
+@given(packets, packets, st.data())
+def test_any_two_frames_glued_are_dropped_together(first, second, data):
+    """Wherever the second one begins: a byte or more of the first is lost, its end among them."""
+    begun = encode_frame(first)
+    kept = data.draw(st.integers(1, len(begun) - 1))
+    reader = FrameReader()
+    assert reader.feed(begun[:kept] + encode_frame(second)) == []
+    assert reader.feed(encode_frame(SAMPLE)) == [SAMPLE]
+    assert (reader.good_frames, reader.bad_frames) == (1, 1)
+
+
 def test_zero_bytes_between_frames_are_free():
     reader = FrameReader()
     assert reader.feed(b"\0\0" + encode_frame(SAMPLE) + b"\0\0") == [SAMPLE]
@@ -195,6 +224,61 @@ def test_reply_of_wrong_length_is_a_link_error(payload):
             unpack(payload)
         except LinkError:
             pass
+
+
+REPLIES = {
+    "HELLO": (HELLO.pack(), Hello.unpack),
+    "STEP": (
+        StepReply(np.array([1, -2, 3], np.int16), 9, 10, 11).pack(),
+        lambda payload: StepReply.unpack(payload, 3),
+    ),
+    "STATUS": (Status(1, *range(9), outputs=np.array([5, -6])).pack(), Status.unpack),
+    "UPLOAD_DATA": (struct.pack("<4xI", 7), messages.unpack_received),
+    "UPLOAD_COMMIT": (bytes(12), messages.unpack_committed),
+    "STOP": (bytes(2), lambda payload: messages.unpack_mode(payload, "STOP")),
+    "PEEK": (bytes(4 + 9), lambda payload: messages.unpack_peeked(payload, 9)),
+}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_every_prefix_of_a_reply_and_more_is_a_link_error(name):
+    payload, unpack = REPLIES[name]
+    unpack(payload)
+    for wrong in (*(payload[:length] for length in range(len(payload))), payload + b"\0"):
+        with pytest.raises(LinkError):
+            unpack(wrong)
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_every_flipped_bit_of_a_reply_is_understood_or_a_link_error(name):
+    payload, unpack = REPLIES[name]
+    for bit in range(8 * len(payload)):
+        changed = bytearray(payload)
+        changed[bit // 8] ^= 1 << bit % 8
+        try:
+            unpack(bytes(changed))
+        except LinkError as error:
+            assert error.message.endswith(".") and error.hint.endswith(".")
+
+
+@given(st.sampled_from(sorted(REPLIES)), st.data())
+def test_any_bytes_of_a_reply_s_length_are_understood_or_a_link_error(name, data):
+    payload, unpack = REPLIES[name]
+    try:
+        unpack(data.draw(st.binary(min_size=len(payload), max_size=len(payload))))
+    except LinkError:
+        pass
+
+
+@given(st.binary(max_size=12), st.integers(0, 255))
+def test_any_first_bytes_of_a_reply_are_good_or_a_link_error(payload, request_type):
+    try:
+        messages.check_status(payload, request_type)
+    except LinkError as error:
+        assert not payload or payload[0] != 0
+        assert error.message.endswith(".") and error.hint.endswith(".")
+    else:
+        assert payload[0] == 0
 
 
 @pytest.mark.parametrize("code", [*ErrorCode, 77])

@@ -1,0 +1,298 @@
+/* The device under whatever bytes and clock the fuzzer thinks of. The input is a small program: it sends
+ * bytes as they are, or good frames of bad content, and lets time pass.
+ *
+ *     | variant u8 | operation u8, its operands | operation u8, its operands | ...
+ *
+ * What is read beyond the end is zero. tests/fuzzing.py builds and runs it.
+ */
+#include "harness.h"
+
+#include "images.h" /* static const image images[2]: of tests/fuzzing.py */
+
+/* The rig never applies what it does at rest: whether the plant is safe shows in its outputs. */
+#define REST  77
+#define LIMIT (REST - 1)
+
+enum { BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, OPERATIONS };
+
+enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
+
+/* ---- the input ---- */
+
+static struct {
+    const uint8_t *at;
+    size_t left;
+} input;
+
+static uint8_t take8(void)
+{
+    if (input.left == 0)
+        return 0;
+    input.left--;
+    return *input.at++;
+}
+
+static uint16_t take16(void)
+{
+    uint8_t low = take8();
+    return (uint16_t)(low | take8() << 8);
+}
+
+static uint32_t take_bytes(uint8_t *bytes, uint32_t most)
+{
+    uint32_t length = take8();
+    length = length < most ? length : most;
+    for (uint32_t i = 0; i < length; i++)
+        bytes[i] = take8();
+    return length;
+}
+
+/* ---- what always holds ---- */
+
+static uint32_t now_ms, led_ms;
+static bool led; /* since the last poll, by what its replies say */
+
+static void check_outputs(void)
+{
+    unsigned n = device.policy ? device.policy->spec.n_act : 0u;
+    for (unsigned a = 0; a < n; a++) {
+        bool safe = outputs[a] == REST;
+        CHECK(safe || device.mode == EC_MODE_RUN);
+        CHECK(safe == (outputs[0] == REST));
+        CHECK(safe || (-LIMIT <= outputs[a] && outputs[a] <= LIMIT));
+    }
+}
+
+static void check_device(void)
+{
+    CHECK(device.mode <= EC_MODE_FAULT);
+    CHECK(!device.policy || device.policy == &device.builtin || device.policy == &device.uploaded);
+    CHECK(device.policy || device.mode == EC_MODE_IDLE || device.mode == EC_MODE_FAULT);
+    CHECK(!device.policy || device.mode != EC_MODE_FAULT);
+    CHECK(device.receiver.length <= sizeof request_buffer);
+    CHECK(device.reply_size <= sizeof reply_buffer);
+    CHECK(device.upload_received <= device.upload_size && device.upload_size <= RAM_SIZE);
+    CHECK_EQUAL(device.statistics.steps * 7ull, device.statistics.sum_ticks);
+    check_outputs();
+}
+
+static void heed_reply(void)
+{
+    uint8_t type = reply_packet[0] & (uint8_t)~EC_PACKET_REPLY;
+    led = led || ((type == EC_RESET || type == EC_STEP) && reply[0] == EC_OK);
+}
+
+/* Bytes one by one: every reply is seen, and the device after each. */
+static unsigned deliver(const uint8_t *bytes, uint32_t size)
+{
+    unsigned replies = 0;
+    for (uint32_t i = 0; i < size; i++) {
+        if (send(bytes + i, 1) == 0)
+            continue;
+        replies++;
+        heed_reply();
+        check_device();
+    }
+    return replies;
+}
+
+static void wait(uint32_t ms)
+{
+    now_ms += ms;
+    if (led)
+        led_ms = now_ms;
+    led = false;
+    ec_device_poll(&device, now_ms);
+    if (device.mode == EC_MODE_RUN) {
+        CHECK(EC_SILENCE_MS_LEAST <= device.silence_ms && device.silence_ms <= EC_SILENCE_MS_MOST);
+        CHECK(now_ms - led_ms <= device.silence_ms);
+    }
+}
+
+/* ---- operations ---- */
+
+static const uint8_t zero = 0;
+
+/* A request that is not taken for a repeat, on a line that is clear. */
+static void begin_request(void)
+{
+    deliver(&zero, 1);
+    if ((uint16_t)(sequence + 1) == device.sequence)
+        sequence++;
+}
+
+static void request(uint8_t type, const void *payload, uint32_t length)
+{
+    begin_request();
+    ask(type, payload, length);
+    heed_reply();
+}
+
+static void join(void)
+{
+    begin_request();
+    CHECK_EQUAL(EC_OK, ask(EC_HELLO, hello, sizeof hello));
+    CHECK_EQUAL(SESSION, device.session);
+}
+
+/* The last request again: it changes nothing, and its reply is the same. */
+static void repeat(void)
+{
+    if (device.session != SESSION || device.sequence != sequence || !device.policy)
+        return;
+    uint8_t type = 1 + take8() % 127;
+    uint8_t payload[MAX_PAYLOAD];
+    uint32_t length = take_bytes(payload, sizeof payload);
+    if (type == EC_HELLO)
+        return;
+    uint8_t kept[sizeof reply_buffer];
+    memcpy(kept, reply_buffer, sizeof kept);
+    deliver(&zero, 1);
+    if (device.sequence != sequence || !device.policy)
+        return; /* the zero ended a request */
+    snapshot before = look();
+    frame f = frame_of(type, SESSION, sequence, payload, length);
+    CHECK_EQUAL(1, deliver(f.bytes, f.size));
+    check_unchanged(before);
+    CHECK(device.reply == reply_buffer && memcmp(kept, reply_buffer, sizeof kept) == 0);
+}
+
+/* A good frame whose header is as bad as it may be. */
+static void any_frame(void)
+{
+    uint8_t payload[MAX_PAYLOAD + 200];
+    uint8_t type = take8();
+    uint16_t session = take16();
+    uint16_t number = take16();
+    uint32_t length = take_bytes(payload, sizeof payload);
+    deliver(&zero, 1);
+    frame f = frame_of(type, session, number, payload, length);
+    bool is_request = type != 0 && type < EC_PACKET_REPLY && length <= MAX_PAYLOAD;
+    bool is_stranger = type != EC_HELLO && session != device.session;
+    bool can_change = (is_request && !is_stranger) || !device.policy;
+    snapshot before;
+    if (!can_change)
+        before = look();
+    CHECK_EQUAL(is_request, deliver(f.bytes, f.size));
+    if (!can_change)
+        check_unchanged(before);
+}
+
+static void step(void)
+{
+    uint8_t payload[2 * MAX_OBS] = {0};
+    uint32_t n = device.policy ? 2u * device.policy->spec.n_obs : 2u;
+    (void)take_bytes(payload, sizeof payload);
+    request(EC_STEP, payload, n);
+}
+
+/* A whole image with one byte changed, its CRC made good again. */
+static void upload_changed(void)
+{
+    const image *policy = &images[take8() % 2];
+    uint16_t offset = take16();
+    uint8_t bits = take8();
+    image made = changed(policy, offset % (policy->size - 4), bits);
+    join();
+    begin_request();
+    uint8_t status = upload(&made);
+    CHECK(status == EC_OK || status == EC_REFUSED_IMAGE || status == EC_REFUSED_CAPACITY ||
+          status == EC_REFUSED_GOLDEN);
+    CHECK_EQUAL(status == EC_OK, device.policy == &device.uploaded);
+    CHECK(bits != 0 || status == EC_OK);
+    if (status == EC_OK)
+        CHECK(memcmp(reply + 4, (const uint8_t *)made.words + 36, EC_HASH_SIZE) == 0);
+}
+
+static void operate(uint8_t operation)
+{
+    uint8_t bytes[256];
+    uint32_t length;
+    switch (operation % OPERATIONS) {
+    case BYTES:
+        length = take_bytes(bytes, sizeof bytes);
+        deliver(bytes, length);
+        break;
+    case REQUEST: {
+        uint8_t type = 1 + take8() % 127;
+        length = take_bytes(bytes, MAX_PAYLOAD);
+        request(type, bytes, length);
+        break;
+    }
+    case REPEAT: repeat(); break;
+    case FRAME: any_frame(); break;
+    case WAIT: {
+        uint16_t ms = take16();
+        wait(ms < 0xFF00 ? ms : UINT32_MAX - ms); /* also over the clock's wrap */
+        break;
+    }
+    case CONNECT: join(); break;
+    case RESET: {
+        uint8_t payload[8] = {take8() & 1};
+        ec_put16(payload + 4, take16());
+        request(EC_RESET, payload, sizeof payload);
+        break;
+    }
+    case STEP: step(); break;
+    case UPLOAD: upload_changed(); break;
+    case BEGIN:
+        ec_put32(bytes, take16());
+        request(EC_UPLOAD_BEGIN, bytes, 4);
+        break;
+    case DATA:
+        ec_put32(bytes, device.upload_received);
+        length = take_bytes(bytes + 4, MAX_PAYLOAD - 4);
+        request(EC_UPLOAD_DATA, bytes, 4 + length);
+        break;
+    }
+}
+
+static void load_builtin(void *ram)
+{
+    memcpy(ram, builtin.words, builtin.size);
+}
+
+static void start(uint8_t variant)
+{
+    static image damaged;
+    builtin = images[0];
+    configure();
+    plant.rest = REST;
+    plant.limit = LIMIT;
+    switch (variant % VARIANTS) {
+    case NO_POLICY: config.builtin_size = 0; break;
+    case LOADED: config.load = load_builtin; break;
+    case DAMAGED:
+        damaged = without_proof(&builtin);
+        config.builtin = damaged.words;
+        break;
+    default: break;
+    }
+    /* As reset memory is: nothing of the last input decides about this one. */
+    memset(policy_ram, 0, sizeof policy_ram);
+    memset(net_memory, 0, sizeof net_memory);
+    memset(request_buffer, 0, sizeof request_buffer);
+    memset(reply_buffer, 0, sizeof reply_buffer);
+    memset(outputs, 0, sizeof outputs);
+    memset(reply_packet, 0, sizeof reply_packet);
+    now_ms = led_ms = 0;
+    led = false;
+    sequence = 0;
+    power_on();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input.at = data;
+    input.left = size;
+    start(take8());
+    check_device();
+    join();
+    while (input.left > 0) {
+        operate(take8());
+        check_device();
+    }
+    return 0;
+}

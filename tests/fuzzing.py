@@ -1,0 +1,179 @@
+"""libFuzzer on the firmware's core: builds the fuzzers of tests/fuzz, gives them seeds, runs them.
+
+    python tests/fuzzing.py [--seconds N] [--seed N] [--out FOLDER]
+
+runs each for N seconds and tells how many inputs it tried. The seeds are docs/vectors in the
+fuzzers' own language. An input that breaks a claim stays in FOLDER (build/fuzz), as
+FUZZER-crash-HASH; run the fuzzer that lies beside it on it to see the claim again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecedge.model import NetworkSpec, ObservationMap, Policy
+from ecedge.reference import with_golden_trace
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "firmware/core"
+FUZZERS = ("device", "policy")
+LONGEST = {"device": 768, "policy": 1536}  # bytes of an input: longer ones say the same, slower
+INPUT_DEADLINE = 10  # seconds for one input: the longest golden trace takes a hundredth
+START_AND_END = 60.0  # seconds that a fuzzer may take beyond its time
+SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+#: the harnesses know what to compare with: watching every comparison costs more than it finds
+SANITIZERS += ["-fno-sanitize-coverage=trace-cmp"]
+#: the C tests' harness is included, not all of it used
+FLAGS = ["-std=c99", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
+FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
+
+BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
+UPLOAD_COMMIT = 6
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a fuzzer did. finding: the file of the input that broke a claim, and `words` why."""
+
+    executions: int
+    finding: Path | None
+    words: str
+
+
+def policy(seed: int, n_obs: int, n_act: int, n_neurons: int) -> Policy:
+    """A quick one: a device begins anew with every input."""
+    rng = np.random.default_rng(seed)
+    spec = NetworkSpec(n_obs, n_act, n_neurons, substeps=2)
+    plain = ObservationMap([0] * n_obs, [64] * n_obs, [4] * n_obs, [8] * n_obs)
+    synapses = rng.integers(0, 2**32, spec.n_words, np.uint32)
+    return with_golden_trace(Policy(spec, plain, synapses), 2)
+
+
+POLICIES = (policy(1, 5, 3, 32), policy(2, 7, 2, 64))
+
+
+def build(fuzzer: str, folder: Path, core: Path = CORE) -> Path:
+    """Compiles a fuzzer with the core of that folder."""
+    images = ",\n".join(
+        "{{" + ", ".join(f"0x{word:08x}u" for (word,) in struct.iter_unpack("<I", p.image)) + "}, "
+        f"{len(p.image)}u}}"
+        for p in POLICIES
+    )
+    (folder / "images.h").write_text(f"static const image images[2] = {{\n{images}}};\n")
+    if not shutil.which("clang"):
+        raise SystemExit(
+            "Fuzzing needs clang and its libFuzzer: apt-get install clang libclang-rt-dev"
+        )
+    program = folder / f"fuzz_{fuzzer}"
+    places = [f"-I{place}" for place in (folder, core, ROOT / "tests/c")]
+    sources = [ROOT / f"tests/fuzz/fuzz_{fuzzer}.c", *sorted(core.glob("*.c"))]
+    command = ["clang", *FLAGS, *SANITIZERS, *places, *sources, "-o", program]
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"The fuzzer {fuzzer} does not compile:\n{result.stderr}")
+    return program
+
+
+def cases(name: str) -> list[dict]:
+    return json.loads((ROOT / f"docs/vectors/{name}.json").read_text())["cases"]
+
+
+def counted(data: bytes) -> bytes:
+    return bytes([len(data)]) + data
+
+
+def transfer(image: bytes) -> bytes:
+    """An upload, as operations of fuzz_device.c."""
+    chunks = [image[at : at + 92] for at in range(0, len(image), 92)]
+    begin = struct.pack("<BH", BEGIN, len(image))
+    data = b"".join(bytes([DATA]) + counted(chunk) for chunk in chunks)
+    return begin + data + bytes([REQUEST, UPLOAD_COMMIT - 1, 0])
+
+
+def device_seeds() -> list[bytes]:
+    lines = [bytes.fromhex(case["line"]) for case in cases("frames")]
+    requests = [bytes([REQUEST, kind, 0]) for kind in range(12)]
+    steps = bytes([STEP]) + counted(bytes(range(10)))
+    episode = struct.pack("<BBH", RESET, 1, 100) + 3 * steps + struct.pack("<BH", WAIT, 101)
+    changed = [struct.pack("<BBHB", UPLOAD, which, 48, bits) for which in (0, 1) for bits in (0, 1)]
+    images = [bytes.fromhex(case["image"]) for case in cases("images")]
+    programs = [
+        *(bytes([BYTES]) + counted(line[:255]) for line in lines),
+        *requests,
+        *(upload + episode for upload in changed),
+        *(transfer(image) + episode for image in (p.image for p in POLICIES)),
+        *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),
+    ]
+    return [bytes([number % 4]) + program for number, program in enumerate(programs)]
+
+
+def policy_seeds() -> list[bytes]:
+    images = [p.image for p in POLICIES] + [
+        bytes.fromhex(case["image"]) for case in cases("images")
+    ]
+    return [bytes([repairs]) + image for image in images for repairs in (0, 7)]
+
+
+def write_seeds(fuzzer: str, folder: Path) -> Path:
+    corpus = folder / f"{fuzzer}-corpus"
+    corpus.mkdir(exist_ok=True)
+    seeds = {"device": device_seeds, "policy": policy_seeds}[fuzzer]()
+    for number, seed in enumerate(seeds):
+        (corpus / f"seed-{number:03}").write_bytes(seed)
+    return corpus
+
+
+def fuzz(fuzzer: str, program: Path, folder: Path, seconds: int, seed: int = 1) -> Result:
+    """Runs a fuzzer for that long. Its corpus and what it finds lie in `folder`."""
+    corpus = write_seeds(fuzzer, folder)
+    options = {
+        "max_total_time": seconds,
+        "seed": seed,
+        "max_len": LONGEST[fuzzer],
+        "timeout": INPUT_DEADLINE,
+        "artifact_prefix": f"{folder}/{fuzzer}-",
+        "print_final_stats": 1,
+    }
+    words = [str(program), *(f"-{name}={value}" for name, value in options.items()), str(corpus)]
+    process = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds + START_AND_END
+    )
+    text = process.stdout.decode("utf-8", "replace")
+    tried = re.search(r"stat::number_of_executed_units: *(\d+)", text)
+    found = re.search(r"Test unit written to (\S+)", text)
+    if process.returncode and not found:
+        raise SystemExit(f"The fuzzer {fuzzer} ended by itself:\n{text[-2000:]}")
+    return Result(int(tried[1]) if tried else 0, Path(found[1]) if found else None, text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the firmware's core.")
+    parser.add_argument("--seconds", type=int, default=60, help="for each fuzzer (60)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=ROOT / "build/fuzz")
+    parser.add_argument("--only", choices=FUZZERS)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    findings = 0
+    for fuzzer in [options.only] if options.only else FUZZERS:
+        program = build(fuzzer, options.out)
+        result = fuzz(fuzzer, program, options.out, options.seconds, options.seed)
+        print(f"{fuzzer}: {result.executions:,} inputs in {options.seconds} s", flush=True)
+        if result.finding:
+            findings += 1
+            print(f"{result.words[-4000:]}\n{fuzzer}: a finding in {result.finding}")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

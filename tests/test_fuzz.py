@@ -1,0 +1,49 @@
+"""The fuzzers of tests/fuzz find nothing in the core, and find each mistake that is made in it."""
+
+import shutil
+
+import fuzzing
+import pytest
+
+SECONDS = 10  # `make fuzz` takes longer
+SECONDS_TO_FIND = 30
+
+#: fuzzer, file of the core, what is right there, what would be wrong
+MISTAKES = {
+    "overlong frames are written on": (
+        "device", "ec_frame.c", "receiver->length == receiver->capacity", "false",
+    ),
+    "silence leaves the plant as it is": (
+        "device", "ec_device.c", "enter(device, EC_MODE_SAFE);", "device->mode = EC_MODE_SAFE;",
+    ),
+    "repeats are carried out": (
+        "device", "ec_device.c", "sequence == device->sequence", "false",
+    ),
+    "uploads run over their memory": (
+        "device", "ec_device.c", "length > device->upload_size - received", "false",
+    ),
+    "a cut image is opened": ("policy", "ec_policy.c", "size < image_size", "false"),
+    "golden traces are as long as they like": (
+        "policy", "ec_policy.c", "ec_get16(h + 30) > EC_GOLDEN_STEPS_MOST", "false",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fuzzer", fuzzing.FUZZERS)
+def test_the_fuzzer_finds_nothing(tmp_path, fuzzer):
+    program = fuzzing.build(fuzzer, tmp_path)
+    result = fuzzing.fuzz(fuzzer, program, tmp_path, SECONDS)
+    assert result.finding is None, result.words[-4000:]
+    assert result.executions > 1000
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_fuzzer_finds_a_mistake_that_was_made_for_it(tmp_path, name):
+    fuzzer, file, right, wrong = MISTAKES[name]
+    core = tmp_path / "core"
+    shutil.copytree(fuzzing.CORE, core)
+    text = (core / file).read_text()
+    assert text.count(right) == 1
+    (core / file).write_text(text.replace(right, wrong))
+    program = fuzzing.build(fuzzer, tmp_path, core)
+    assert fuzzing.fuzz(fuzzer, program, tmp_path, SECONDS_TO_FIND).finding is not None
