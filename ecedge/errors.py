@@ -17,6 +17,7 @@ EcedgeError            one sentence, then what to try
         ├── NotEcedge      something answers, but not an ecedge device (exit code 2)
         ├── AbiMismatch    an ecedge device of another version       (exit code 2)
         ├── LinkTimeout    a device that was there stopped answering
+        │   └── LineLost     the line to it broke
         └── DeviceRefused  the device answered with an error code
 """
 
@@ -107,6 +108,10 @@ class AbiMismatch(LinkError):
 
 
 class LinkTimeout(LinkError):
+    pass
+
+
+class LineLost(LinkTimeout):
     pass
 
 

@@ -473,7 +473,7 @@ def test_lost_reply_is_asked_for_again_and_done_once(device, line):
     assert device.statistics.resends == 2
     first, second, third = line.sent[-3:]
     assert second == third == b"\0" + first
-    assert device.round_trip == pytest.approx(2.001)
+    assert device.round_trip == pytest.approx(0.501)  # nobody knew how soon STATUS is answered
 
 
 def test_duplicate_and_late_replies_are_dropped(device, line):
@@ -516,7 +516,7 @@ def test_reply_in_single_bytes_is_understood(device, line):
 def test_silent_device_is_a_timeout_with_its_deadline(device, line):
     line.deliver = lambda reply, attempt: b""
     begin = line.now
-    with pytest.raises(LinkTimeout, match=r"did not answer STATUS in 4 tries of 1\.0 s"):
+    with pytest.raises(LinkTimeout, match=r"did not answer STATUS within 4\.0 s, asked 1\d "):
         device.status()
     assert line.now - begin == pytest.approx(4.0)
 

@@ -2,6 +2,7 @@
 
 from .codec import FrameReader, Packet, decode_frame, encode_frame
 from .device import Device, LinkStatistics
+from .faulty import Faults, FaultyTransport, Proxy
 from .messages import (
     IMAGE_VERSION,
     LINK_VERSION,
@@ -22,12 +23,15 @@ __all__ = [
     "Device",
     "DeviceMode",
     "ErrorCode",
+    "Faults",
+    "FaultyTransport",
     "FrameReader",
     "Hello",
     "LinkStatistics",
     "MessageType",
     "Packet",
     "PolicySource",
+    "Proxy",
     "ResetCause",
     "SerialTransport",
     "Status",

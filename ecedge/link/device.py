@@ -13,6 +13,7 @@ from ..errors import (
     AbiMismatch,
     BoardError,
     DeviceRefused,
+    LineLost,
     LinkError,
     LinkTimeout,
     NoDevice,
@@ -30,20 +31,35 @@ DATA_HEADER = 4  # bytes before the data of UPLOAD_DATA's request and of PEEK's 
 LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's can be larger
 
 
+#: seconds within which a line that broke must open again
+REOPEN_DEADLINE = 3.0
+#: a host asks again when it has waited for so many times the usual round trip, at least so long
+ROUND_TRIPS = 4.0
+SOONEST = 0.05
+#: bytes of an image in a request, at least, on a line that lets no larger ones through
+LEAST_CHUNK = 64
+
+
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for a reply, in seconds, and how often to ask."""
+    """How long to wait for a reply: `tries` times `deadline` seconds in all.
+
+    A host asks again after `deadline` seconds at the latest; after `first`, as long as it does not
+    know how soon such a request is answered.
+    """
 
     deadline: float
     tries: int
+    first: float = 0.25
 
 
 #: docs/LINK.md section 5; the line's own time comes on top
 PATIENCE = {
-    MessageType.HELLO: Patience(3.0, 3),
-    MessageType.UPLOAD_COMMIT: Patience(10.0, 2),
+    MessageType.HELLO: Patience(3.0, 3, 0.5),
+    MessageType.UPLOAD_COMMIT: Patience(10.0, 2, 1.0),
 }
 USUAL_PATIENCE = Patience(1.0, 4)
+LARGE_CHUNK_PATIENCE = Patience(1.0, 1)
 
 
 @dataclass
@@ -54,6 +70,7 @@ class LinkStatistics:
     resends: int = 0
     stray_replies: int = 0
     bad_frames: int = 0
+    reopened: int = 0  # times that the line broke and was opened again
 
 
 class Device:
@@ -67,7 +84,8 @@ class Device:
     trace: called with ("host" or "device", bytes) for all that goes over the line.
     clock: seconds that only go up; `round_trip` holds those of the last request, resends included.
     Every method raises LinkTimeout when the device stops answering and DeviceRefused when it
-    answers with an error code; after a restart of the device that is code SESSION.
+    answers with an error code; after a restart of the device that is code SESSION. A line that
+    breaks is opened again, and the session goes on; LineLost where that fails.
     """
 
     def __init__(
@@ -85,6 +103,8 @@ class Device:
         self._reader = FrameReader()
         self._session = 0
         self._sequence = 0
+        self._usual: dict[int, float] = {}  # seconds to a reply, by request
+        self._closed = False
         self._heard = 0  # bytes since connect began, and frames that are replies: not our own echo
         self._replies = 0
 
@@ -107,6 +127,7 @@ class Device:
             self.close()
 
     def close(self) -> None:
+        self._closed = True
         self.transport.close()
 
     def connect(self) -> Hello:
@@ -116,6 +137,7 @@ class Device:
         its versions are not ours.
         """
         self._session = random.SystemRandom().randint(1, 0xFFFF)
+        self._usual.clear()
         self._heard = self._replies = 0
         try:
             return self._say_hello()
@@ -201,33 +223,70 @@ class Device:
             state += messages.unpack_peeked(payload, size)
         return state
 
-    def request(self, kind: int, payload: bytes = b"") -> bytes:
+    def request(self, kind: int, payload: bytes = b"", patience: Patience | None = None) -> bytes:
         """Sends one request until its reply comes; the reply's payload, status byte included.
 
-        The same frame goes again after each deadline, so the request takes effect once.
+        The same frame goes again and again, over a line that was opened again too, so the request
+        takes effect once.
         """
         self._sequence = (self._sequence + 1) & 0xFFFF
         packet = Packet(kind, self._session, self._sequence, payload)
         frame = encode_frame(packet)
-        patience = PATIENCE.get(kind, USUAL_PATIENCE)
-        wait = patience.deadline + self._line_time(len(frame))
+        patience = patience or PATIENCE.get(kind, USUAL_PATIENCE)
+        line_time = self._line_time(len(frame))
+        seconds = patience.tries * (patience.deadline + line_time)
         self.statistics.requests += 1
         begin = self.clock()
-        for attempt in range(patience.tries):
+        end, mend_until, asked = begin + seconds, None, 0
+        while asked == 0 or self.clock() < end:
             # A zero byte first: whatever stood half-sent on the line must not spoil this frame.
-            fresh = attempt == 0 and kind != MessageType.HELLO
-            self._send(frame if fresh else b"\0" + frame)
-            self.statistics.resends += attempt > 0
-            reply = self._await(packet, self.clock() + wait)
+            fresh = asked == 0 and kind != MessageType.HELLO
+            self.statistics.resends += asked > 0
+            asked += 1
+            sent = self.clock()
+            try:
+                self._send(frame if fresh else b"\0" + frame)
+                reply = self._await(packet, min(end, sent + self._wait(kind, patience) + line_time))
+            except LineLost as loss:
+                if mend_until is None:
+                    end += REOPEN_DEADLINE
+                    mend_until = self.clock() + REOPEN_DEADLINE
+                elif self.hello is None and self.clock() > mend_until:
+                    raise  # whoever listens there hangs up on us
+                self._reopen(loss)
+                continue
             if reply is not None:
-                self.round_trip = self.clock() - begin
+                now = self.clock()
+                self.round_trip = now - begin
+                self._learn(kind, now - sent - line_time)
                 messages.check_status(reply.payload, kind)
                 return reply.payload
         raise LinkTimeout(
             f"{self.transport.name} did not answer {messages.MessageType(kind).name} "
-            f"in {patience.tries} tries of {wait:.1f} s.",
+            f"within {seconds:.1f} s, asked {asked} times.",
             "Check the cable and the power, then connect again.",
         )
+
+    def _wait(self, kind: int, patience: Patience) -> float:
+        """Seconds, without the line's own time, after which a request is sent again."""
+        if kind not in self._usual:
+            # Bytes without a frame: someone is there, and the line is bad.
+            first = SOONEST if self._heard and self.hello is None else patience.first
+            return min(first, patience.deadline)
+        return min(max(ROUND_TRIPS * self._usual[kind], SOONEST), patience.deadline)
+
+    def _learn(self, kind: int, seconds: float) -> None:
+        """A reply came so long after it was last asked for."""
+        usual = self._usual.get(kind, seconds)
+        self._usual[kind] = usual + (seconds - usual) / 4
+
+    def _reopen(self, loss: LineLost) -> None:
+        """Opens the line again; raises `loss` where we closed it ourselves."""
+        if self._closed:
+            raise loss
+        self.transport.reopen(REOPEN_DEADLINE)
+        self.statistics.reopened += 1
+        self._reader.feed(b"\0")  # half a reply of the old line is none of the new one
 
     def _say_hello(self) -> Hello:
         payload = self.request(MessageType.HELLO, messages.hello_request())
@@ -260,13 +319,36 @@ class Device:
 
     def _send_image(self, image: bytes, progress: Callable[[int, int], None] | None) -> None:
         self.request(MessageType.UPLOAD_BEGIN, messages.upload_begin_request(len(image)))
-        size = self.hello.max_payload - DATA_HEADER
-        for offset in range(0, len(image), size):
+        most = size = self.hello.max_payload - DATA_HEADER
+        offset = unheard = 0  # unheard: bytes sent from there on whose reply never came
+        while offset < len(image):
             chunk = image[offset : offset + size]
             payload = messages.upload_data_request(offset, chunk)
-            received = messages.unpack_received(self.request(MessageType.UPLOAD_DATA, payload))
+            large = len(chunk) > LEAST_CHUNK
+            resends = self.statistics.resends
+            try:
+                reply = self.request(
+                    MessageType.UPLOAD_DATA, payload, LARGE_CHUNK_PATIENCE if large else None
+                )
+            except LineLost:
+                raise
+            except LinkTimeout:
+                if not large:
+                    raise
+                size = max(len(chunk) // 2, LEAST_CHUNK)
+                unheard = max(unheard, len(chunk))
+                continue
+            except DeviceRefused as refusal:
+                taken = refusal.detail - offset
+                if refusal.code != messages.ErrorCode.OFFSET or not 0 < taken <= unheard:
+                    raise
+                offset, unheard = refusal.detail, 0
+                continue
+            offset, unheard = messages.unpack_received(reply), 0
+            if self.statistics.resends == resends:
+                size = min(2 * size, most)
             if progress:
-                progress(received, len(image))
+                progress(offset, len(image))
 
     def _line_time(self, frame: int) -> float:
         """Seconds that a request of `frame` bytes and its reply spend on the line."""

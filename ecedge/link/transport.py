@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from typing import Protocol
 
-from ..errors import LinkTimeout, NoDevice, ToolError
+from ..errors import LineLost, NoDevice, ToolError
 
 WRITE_DEADLINE = 5.0  # seconds: a line that takes no bytes for so long is dead
+REOPEN_PAUSE = 0.02  # seconds between two tries
 CHUNK = 4096
 DEFAULT_BAUD = 115200
 
@@ -26,7 +28,10 @@ KNOWN_REASONS = (
 
 
 class Transport(Protocol):
-    """A stream of bytes with deadlines. `baud` is None where the line costs no time."""
+    """A stream of bytes with deadlines. `baud` is None where the line costs no time.
+
+    `read` and `write` raise LineLost when the line breaks; then `reopen` may help.
+    """
 
     name: str
     baud: int | None
@@ -36,11 +41,14 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def reopen(self, timeout: float) -> None:
+        """Opens a line again that broke, trying for `timeout` seconds; else LineLost."""
+
     def close(self) -> None: ...
 
 
 class SerialTransport:
-    """A port opened by pyserial. Raises LinkTimeout when the line breaks."""
+    """A port opened by pyserial."""
 
     def __init__(self, name: str, port, baud: int | None):
         self.name = name
@@ -60,6 +68,22 @@ class SerialTransport:
         with _translated(self.name):
             self._port.write(data)
 
+    def reopen(self, timeout: float) -> None:
+        self.close()
+        end = time.monotonic() + timeout
+        while True:
+            time.sleep(REOPEN_PAUSE)
+            try:
+                self._port = _open_port(self.name, self.baud)
+                return
+            except NoDevice as error:
+                if time.monotonic() >= end:
+                    raise LineLost(
+                        f"The line to {self.name} broke, and could not be opened again within "
+                        f"{timeout:.0f} s. {error.message}",
+                        "Check the cable and the power (or the emulator), then connect again.",
+                    ) from error
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._port.close()
@@ -71,6 +95,12 @@ def open_transport(port: str, baud: int | None = None) -> SerialTransport:
     `baud` is the line's speed in bits a second: serial ports default to 115200, sockets to a line
     that costs no time. Raises NoDevice, with what to try, when the port cannot be opened.
     """
+    if baud is None and "://" not in port:
+        baud = DEFAULT_BAUD
+    return SerialTransport(port, _open_port(port, baud), baud)
+
+
+def _open_port(port: str, baud: int | None):
     try:
         import serial
     except ImportError as error:
@@ -79,8 +109,6 @@ def open_transport(port: str, baud: int | None = None) -> SerialTransport:
     is_url = "://" in port
     if port.startswith("socket://") and not re.fullmatch(r"socket://[^/]+:\d{1,5}/?", port):
         raise NoDevice(f"{port} does not name a port of a host.", "Say socket://HOST:PORT.")
-    if baud is None and not is_url:
-        baud = DEFAULT_BAUD
     try:
         handle = serial.serial_for_url(
             port,
@@ -94,7 +122,7 @@ def open_transport(port: str, baud: int | None = None) -> SerialTransport:
         _settle_terminal(handle)
     elif hasattr(handle, "_socket"):
         _send_at_once(handle._socket)
-    return SerialTransport(port, handle, baud)
+    return handle
 
 
 def port_names() -> list[str]:
@@ -134,7 +162,7 @@ def _translated(name: str):
     try:
         yield
     except OSError as error:
-        raise LinkTimeout(
+        raise LineLost(
             f"The line to {name} broke: {_reason(error)}.",
             "Check the cable and the power (or the emulator), then connect again.",
         ) from error
