@@ -37,7 +37,7 @@ from ecedge.version import VERSION
 
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0  # seconds for anything that a process does here
-VERBS = [*"train export build report run watch plot compare boards doctor demo".split()]
+VERBS = [*"train export build report run watch plot compare proxy boards doctor demo".split()]
 
 needs_qemu = pytest.mark.skipif(
     not shutil.which("qemu-system-arm"), reason="apt-get install qemu-system-arm"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecedge.cli.proxy import parse_listen
 from ecedge.devices import connect_running, parse_device, run_board
 from ecedge.errors import LineLost, NoDevice, UsageError
 from ecedge.hil import run_episodes
@@ -316,3 +323,35 @@ def test_an_upload_finds_the_size_that_comes_through(running, policy, seed):
         assert seen == sorted(set(seen)) and seen[-1] == len(policy.image)
         device.transport = line
         assert device.connect().policy_hash == policy.hash
+
+
+# -- ecedge proxy --------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_verb_stands_between_host_and_device_until_it_is_interrupted(running, policy, clean):
+    words = ["proxy", running.port, "--drop", "0.002", "--cut", "0.0005", "--seed", "4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ecedge", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        url = re.fullmatch(r"ecedge proxy on (\S+)\n", process.stdout.readline())[1]
+        with Device(open_transport(url)) as device:
+            assert episodes(device, policy) == clean
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=DEADLINE)
+    finally:
+        process.kill()
+        process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, words
+    assert re.search(r"[1-9]\d* hosts; bytes that met a fault: [1-9]\d* drop, 0 flip, ", words)
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize("text", ["5000", "here", "127.0.0.1:x", "127.0.0.1:70000", ""])
+def test_a_place_to_listen_is_a_host_and_a_port(text):
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        parse_listen(text)

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import EcedgeError
 from ..version import VERSION
-from . import boards, build, compare, demo, doctor, export, plot, report, run, train, watch
+from . import boards, build, compare, demo, doctor, export, plot, proxy, report, run, train, watch
 from .options import INTERRUPTED
 
 VERBS = {
@@ -27,6 +27,7 @@ VERBS = {
     "watch": watch.watch,
     "plot": plot.plot,
     "compare": compare.compare,
+    "proxy": proxy.proxy,
     "boards": boards.boards,
     "doctor": doctor.doctor,
     "demo": demo.demo,
