@@ -192,7 +192,7 @@ def test_a_cut_closes_the_line_and_can_be_mended():
 
 # -- a device ------------------------------------------------------------------------------------
 
-EPISODES = 5
+EPISODES = 3
 KINDS_OF_LINE = {
     "flipped": Faults(flip=0.01),
     "lost": Faults(drop=0.01),
