@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ import pytest
 from ecedge import reference
 from ecedge.boards import find_board, sources_root
 from ecedge.boards.build import build
-from ecedge.boards.emulator import launch
+from ecedge.boards.emulator import check_emulator, launch
 from ecedge.boards.objects import Objects, program_image
 from ecedge.devices import open_device
-from ecedge.errors import DoesNotFit, WorldError
+from ecedge.errors import DoesNotFit, ToolError, WorldError
 from ecedge.link import PolicySource
 from ecedge.model import NetworkSpec, ObservationMap, Policy
 
@@ -143,6 +144,31 @@ def test_missing_library_of_the_runner_names_its_package(runner, tmp_path, words
     compiler.chmod(0o755)
     said = refused(runner, PATH=os.environ["PATH"], CC=str(compiler))
     assert said == "libsimavr is not installed. Get it: apt install libsimavr-dev libelf-dev\n"
+
+
+def test_missing_library_is_told_before_anything_is_built_or_started(runner, tmp_path):
+    (tmp_path / "cc").write_text("#!/bin/sh\necho 'cannot find -lsimavr' >&2\nexit 1\n")
+    (tmp_path / "cc").chmod(0o755)
+    prepare = ("env", f"HOME={tmp_path}", f"CC={tmp_path}/cc", sys.executable, str(runner))
+    board = replace(UNO, emulator=replace(UNO.emulator, prepare=prepare))
+    words = "libsimavr is not installed. Get it: apt install libsimavr-dev libelf-dev"
+    with pytest.raises(ToolError, match=rf"^uno cannot be emulated\. {words}$"):
+        check_emulator(board)
+
+
+@needs_simavr
+def test_runner_is_made_ready_before_the_start(runner, tmp_path):
+    command = [sys.executable, runner]
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for _ in range(2):
+        subprocess.run(command, env=environment, check=True, timeout=DEADLINE)
+        assert len(list((tmp_path / "cache/ecedge/simavr").iterdir())) == 1
+
+
+@pytest.mark.parametrize("prepare", [("/nowhere/python",), ("false",)])
+def test_emulator_that_cannot_be_made_ready_is_told(prepare):
+    with pytest.raises(ToolError, match=r"^uno cannot be emulated\. .*(python|false)"):
+        check_emulator(replace(UNO, emulator=replace(UNO.emulator, prepare=prepare)))
 
 
 @needs_simavr

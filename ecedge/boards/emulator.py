@@ -18,6 +18,7 @@ from .registry import Board, sources_root
 
 START_DEADLINE = 4.0  # seconds from the start of the process to a line that can be opened
 STOP_DEADLINE = 2.0
+PREPARE_DEADLINE = 60.0  # a small program may be compiled
 ANNOUNCEMENT = re.compile(rb"ecedge virtual device on (\S+)\n")
 
 
@@ -131,7 +132,10 @@ def launch(
 
 
 def check_emulator(board: Board) -> None:
-    """Raises ToolError, naming the package, when the board's emulator is not installed."""
+    """Raises ToolError, naming the package, when the board's emulator or what it needs is missing.
+
+    Makes it ready where something is to be made first.
+    """
     emulator = board.emulator
     if emulator is None or emulator.kind == "process":
         return
@@ -144,6 +148,18 @@ def check_emulator(board: Board) -> None:
     needs, get = (text.format(host=host) for text in (emulator.needs, emulator.get))
     if needs and not os.path.exists(needs):
         raise ToolError(f"{board.name} is emulated with {needs}, which is missing.", f"Run: {get}")
+    if emulator.prepare:
+        _prepare(board, [word.format(host=host) for word in emulator.prepare])
+
+
+def _prepare(board: Board, command: list[str]) -> None:
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PREPARE_DEADLINE)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{board.name} cannot be emulated.", f"{error}.") from error
+    if result.returncode:
+        words = result.stderr.strip() or f"{command[0]} failed and said nothing."
+        raise ToolError(f"{board.name} cannot be emulated.", words)
 
 
 def _free_port() -> int:

@@ -125,7 +125,8 @@ class Emulator:
     the firmware is a program of this machine. args: the command, a template: {elf} is the firmware,
     {serial} QEMU's chardev for the UART, {port} the TCP port, {python} this Python, {host} the
     folder of that name. package: what gives the program on Debian. needs: a file that must be there
-    besides, get: the command that makes it; {host} is as above.
+    besides, get: the command that makes it; {host} is as above. prepare: a command, with {host},
+    that makes the emulator ready, quickly if it is, or fails and tells what is missing.
     """
 
     kind: str
@@ -133,6 +134,7 @@ class Emulator:
     package: str = ""
     needs: str = ""
     get: str = ""
+    prepare: tuple[str, ...] = ()
 
     PLACES = {
         "qemu": {"{elf}", "{serial}"},

@@ -1,6 +1,7 @@
 """Runs a program for an AVR: python run.py MCU HZ FIRMWARE PORT, as simavr.c tells.
 
-simavr.c is compiled when it is first needed, or has changed.
+simavr.c is compiled when it is first needed, or has changed. Without words that is all: it fails
+where something is missing for it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def explain(words: str) -> str:
 
 def main(words: list[str]) -> None:
     program = str(build())
-    os.execv(program, [program, *words])
+    if words:
+        os.execv(program, [program, *words])
 
 
 if __name__ == "__main__":
