@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -19,7 +20,7 @@ from ecedge.boards import find_board, sources_root
 from ecedge.boards.build import build
 from ecedge.boards.emulator import check_emulator, launch
 from ecedge.boards.objects import Objects, program_image
-from ecedge.devices import open_device
+from ecedge.devices import connect_running, open_device
 from ecedge.errors import DoesNotFit, ToolError, WorldError
 from ecedge.link import PolicySource
 from ecedge.model import NetworkSpec, ObservationMap, Policy
@@ -102,6 +103,34 @@ def test_kernel_that_is_assembled_for_a_network_proves_it(
     with open_device("uno", policy) as device:
         assert device.hello.policy_source == PolicySource.BUILT_IN
         assert device.hello.policy_hash == policy.hash
+
+
+@needs_avr
+@needs_simavr
+@pytest.mark.parametrize("numbers", [(3, 3, 0), (1, 7, 0), (7, 1, -1), (4, 2, -7)])
+def test_assembly_equals_plain_c_for_any_numbers(tmp_path, numbers):
+    names = ("CURRENT_SHIFT", "MEMBRANE_SHIFT", "RECURRENT_GAIN")
+    firmware = sources_root() / "firmware"
+    (tmp_path / "memory.ld").write_text(
+        "MEMORY { flash : ORIGIN = 0, LENGTH = 32K\nram : ORIGIN = 0x800100, LENGTH = 2K }\n"
+        "stack_size = 256;\n"
+    )
+    command = ["avr-gcc", "-mmcu=avr5", "-std=c99", "-O2", "-ffreestanding", "-Wall", "-Werror"]
+    command += [f"-DEC_FAST_{name}={x}" for name, x in zip(names, numbers, strict=True)]
+    command += [f"-I{firmware / folder}" for folder in ("core", "kernels/avr")]
+    command += [sources_root() / "tests/c/test_avr.c", firmware / "bare/memory.c"]
+    command += [firmware / "cpu/avr/start.S", *sorted((firmware / "kernels/avr").glob("*.S"))]
+    command += [firmware / "kernels/avr/ec_update.c", "-nostdlib", "-lgcc", "-o", "test.elf"]
+    command += [f"-L{tmp_path}", "-T", firmware / "cpu/avr/link.ld"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=DEADLINE)
+    with launch(UNO, tmp_path / "test.elf") as running:
+        with contextlib.closing(connect_running(running)) as line:
+            line.write(b"?")
+            end, said = time.monotonic() + DEADLINE, b""
+            while not said.endswith(b"\n"):
+                assert time.monotonic() < end
+                said += line.read(1.0)
+    assert said == b"equal\n"
 
 
 # -- the runner ----------------------------------------------------------------------------------

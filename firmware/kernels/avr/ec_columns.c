@@ -1,5 +1,6 @@
 /* Synaptic sums for AVR: the core's, in bytes of planes instead of words. */
 #include "ec_kernel.h"
+#include "ec_sum.h"
 
 #define BYTES       4u  /* of a word of planes */
 #define MANY_PLANES 12u /* -1024 ... 1024 */
@@ -60,11 +61,17 @@ static void put_saturated(uint8_t *to, const uint8_t *plane, uint8_t planes)
     *to = sign;
 }
 
+/* What the sums begin with, before any row. */
+EC_INLINE int16_t start_of(const ec_net *net)
+{
+    bool is_signed = net->policy->spec.form == EC_FORM_SIGNED;
+    return (int16_t)-(int16_t)(is_signed ? (net->n_spiking + 1u) / 2u : net->n_inh_spiking);
+}
+
 /* S = count + start. With silent rows it is total + start - count, which is the complement of
  * ~total - start + count. */
 APART static void sum_many(const ec_net *net, unsigned w, int16_t start, bool is_signed)
 {
-    static const uint32_t zero[EC_FEW_PLANES] = {0};
     ec_group *group = &net->groups[w];
     uint8_t *sum = (uint8_t *)group->sum;
     uint8_t planes = net->policy->spec.n_neurons <= FEW_NEURONS ? 8 : MANY_PLANES;
@@ -77,8 +84,8 @@ APART static void sum_many(const ec_net *net, unsigned w, int16_t start, bool is
             add_total(sums, planes, (const uint8_t *)(net->total + EC_TOTAL_PLANES * w) + byte);
     }
     for (unsigned left = net->n_rows; left;) {
-        unsigned n = left < EC_FEW ? left : EC_FEW;
-        ec_add_few(group, net->policy->w_rec + w, row, n, 1, zero);
+        uint8_t n = left < EC_FEW ? (uint8_t)left : EC_FEW;
+        ec_sum_few(group, net->policy->w_rec + w, row, n, 1, 0);
         for (unsigned byte = 0; byte < BYTES; byte++)
             add_count(plane[byte] + is_signed, planes, sum + byte);
         row += n;
@@ -96,23 +103,24 @@ APART static void sum_many(const ec_net *net, unsigned w, int16_t start, bool is
     }
 }
 
-/* Into the planes of ec_add_few, which looks at the lowest byte of each. */
-static void sum_few(const ec_net *net, int8_t start)
+/* S = 2 count - n from count + floor(-n / 2). */
+APART static void double_sums(const ec_net *net)
 {
-    uint32_t plane[EC_FEW_PLANES];
-    uint8_t bits = (uint8_t)start;
-    for (uint8_t b = 0; b < EC_FEW_PLANES; b++, bits >>= 1)
-        *(uint8_t *)&plane[b] = bits & 1u ? 0xFF : 0;
-    ec_add_few(net->groups, net->policy->w_rec, net->rows, net->n_rows, net->policy->spec.n_neurons / 32u,
-               plane);
+    for (unsigned w = 0; w < net->policy->spec.n_neurons / 32u; w++) {
+        uint32_t *sum = net->groups[w].sum;
+        for (uint8_t b = 7; b > 0; b--)
+            sum[b] = sum[b - 1];
+        sum[0] = net->n_spiking & 1u ? 0xFFFFFFFFu : 0;
+    }
 }
 
-/* S = 2 count - n from count + floor(-n / 2). */
-APART static void double_sum(uint32_t *sum, unsigned n)
+APART static void sum_any(ec_net *net)
 {
-    for (uint8_t b = 7; b > 0; b--)
-        sum[b] = sum[b - 1];
-    sum[0] = n & 1u ? 0xFFFFFFFFu : 0;
+    const ec_spec *spec = &net->policy->spec;
+    bool is_signed = spec->form == EC_FORM_SIGNED;
+    int16_t start = start_of(net);
+    for (unsigned w = 0; w < spec->n_neurons / 32u; w++)
+        sum_many(net, w, start, is_signed);
 }
 
 void ec_columns_prepare(ec_net *net)
@@ -131,19 +139,14 @@ void ec_columns_prepare(ec_net *net)
 
 void ec_columns(ec_net *net)
 {
-    const ec_spec *spec = &net->policy->spec;
-    bool is_signed = spec->form == EC_FORM_SIGNED;
-    unsigned n = net->n_spiking;
-    int16_t start = (int16_t)-(int16_t)(is_signed ? (n + 1u) / 2u : net->n_inh_spiking);
-    bool few = !net->silent && net->n_rows <= EC_FEW;
-    if (few)
-        sum_few(net, (int8_t)start);
-    if (few && !is_signed)
+    const ec_policy *policy = net->policy;
+    uint16_t n_rows = net->n_rows;
+    if (net->silent || n_rows > EC_FEW) {
+        sum_any(net);
         return;
-    for (unsigned w = 0; w < spec->n_neurons / 32u; w++) {
-        if (few)
-            double_sum(net->groups[w].sum, n);
-        else
-            sum_many(net, w, start, is_signed);
     }
+    ec_sum_few(net->groups, policy->w_rec, net->rows, (uint8_t)n_rows, (uint8_t)(policy->spec.n_neurons / 32u),
+               (int8_t)start_of(net));
+    if (policy->spec.form == EC_FORM_SIGNED)
+        double_sums(net);
 }
