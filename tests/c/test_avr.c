@@ -1,6 +1,7 @@
 /* The AVR's assembly, on an AVR, held to plain C: any sums, currents, membranes and drives, and any
  * rows. Sends "equal" or what differs over USART0 as soon as it is asked. */
 #include "ec_kernel.h"
+#include "ec_list.h"
 #include "ec_sum.h"
 
 #define REGISTER(address) (*(volatile uint8_t *)(address))
@@ -17,7 +18,7 @@ static ec_group groups[WORDS];
 static ec_group expected;
 static uint32_t spikes[WORDS];
 static uint8_t matrix[1 + 64 * 4 * WORDS];
-static unsigned rows[EC_FEW];
+static unsigned rows[64 + 16];
 static uint32_t state = 1;
 
 static uint8_t draw(void)
@@ -60,16 +61,16 @@ static bool same(const void *a, const void *b, unsigned size)
     return true;
 }
 
-/* The sums of eight neurons have a few planes that differ, or any. */
+/* In the sums of eight neurons the upper planes are the same, or some of them are not. */
 static void draw_group(ec_group *group)
 {
     uint8_t planes = 0;
     for (unsigned i = 0; i < 32; i++) {
         if (i % 8u == 0)
             planes = draw();
-        uint8_t bits = (uint8_t)draw_number() & 0x1F;
-        uint8_t sum = bits & 0x10 ? bits | 0xE0 : bits;
-        put_sum(group, i, (int8_t)(planes & 1u ? sum ^ (draw() & planes & 0xE0) : sum));
+        uint8_t bits = draw() & 0x0F;
+        uint8_t few = bits & 0x08 ? bits | 0xF0 : bits;
+        put_sum(group, i, (int8_t)(few ^ (draw() & planes & 0xF0)));
         ec_lanes_put(group->current, i, draw_number());
         ec_lanes_put(group->membrane, i, draw_number());
         ec_lanes_put(group->drive, i, draw_number());
@@ -92,7 +93,8 @@ static const char *test_update(void)
         ec_update_fast(groups, spikes, WORDS);
         for (unsigned w = 0; w < WORDS; w++) {
             expected = before[w];
-            if (ec_update_group(&expected, &spec) != spikes[w] || !same(&expected, &groups[w], sizeof expected))
+            uint32_t fired = ec_update_group(&expected, &spec);
+            if (fired != spikes[w] || !same(&expected, &groups[w], sizeof expected))
                 return "the update differs";
         }
     }
@@ -123,6 +125,78 @@ static const char *test_sums(void)
     return 0;
 }
 
+/* Excitatory neurons are the first n_exc: their rows and counts first. */
+static const char *test_list(void)
+{
+    static uint8_t codes[64];
+    for (unsigned round = 0; round < 4 * ROUNDS; round++) {
+        unsigned n = draw() & 1u ? 64 : 32;
+        unsigned n_exc = round % 3 == 0 ? n : draw() % (n + 1);
+        uint8_t n_act = (uint8_t)(1 + draw() % 8u);
+        uint8_t flip = draw() & 1u ? 0xFF : 0;
+        uint8_t density = draw();
+        uint8_t *bits = (uint8_t *)spikes;
+        for (unsigned i = 0; i < n / 8u; i++)
+            bits[i] = density & 1u ? draw() & draw() & draw() : density & 2u ? draw() : draw() | draw();
+        for (unsigned i = 0; i < n; i++)
+            codes[i] = draw() & (uint8_t)((1u << n_act) - 1u);
+        for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
+            rows[i] = 0xAAAA;
+        ec_list list;
+        unsigned *end = ec_list_rows(&list, bits, codes, rows, n_exc, (uint8_t)(n / 8u), flip, n_act);
+        unsigned listed = 0;
+        unsigned inhibitory = 0;
+        int8_t counts[8] = {0};
+        for (unsigned i = 0; i < n; i++) {
+            if (!((bits[i / 8u] ^ flip) >> i % 8u & 1))
+                continue;
+            if (listed < (unsigned)(end - rows) && rows[listed] != i * (n / 8u))
+                return "a row differs";
+            listed++;
+            inhibitory += i >= n_exc;
+            for (unsigned a = 0; a < n_act; a++)
+                counts[a] = (int8_t)(counts[a] + (codes[i] >> a & 1 ? i < n_exc ? 1 : -1 : 0));
+        }
+        unsigned n_rows = (unsigned)(end - rows);
+        if (*end != 0xAAAA)
+            return "the end of the rows differs";
+        if (listed > n / 2u) {
+            if (n_rows <= n / 2u || n_rows > listed || n_rows > n / 2u + 8u)
+                return "the number of too many rows differs";
+            continue;
+        }
+        if (n_rows != listed || (unsigned)(end - list.inhibitory) != inhibitory)
+            return "the number of rows differs";
+        if (!same(counts, list.counts, n_act))
+            return "a count differs";
+    }
+    return 0;
+}
+
+static const char *test_filter(void)
+{
+    for (unsigned round = 0; round < 4 * ROUNDS; round++) {
+        uint8_t n = (uint8_t)(1 + draw() % 8u);
+        uint8_t shift = (uint8_t)(1 + draw() % 7u);
+        uint8_t gain = draw() % 13u;
+        int16_t output[8];
+        int16_t before[8];
+        int8_t counts[8];
+        for (unsigned a = 0; a < n; a++) {
+            counts[a] = draw_number();
+            before[a] = output[a] = (int16_t)((uint8_t)draw_number() << 8 | (uint8_t)draw_number());
+        }
+        ec_filter(output, counts, n, shift, gain);
+        for (unsigned a = 0; a < n; a++) {
+            int32_t count = (int32_t)counts[a] * ((int32_t)1 << gain);
+            int32_t o = before[a] - ec_asr(before[a], shift) + count;
+            if (output[a] != ec_clamp(o, -32768, 32767))
+                return "an output differs";
+        }
+    }
+    return 0;
+}
+
 static void send(uint8_t byte)
 {
     while (!(REGISTER(0xC0) & 0x20)) {
@@ -138,6 +212,10 @@ int main(void)
     const char *words = test_update();
     if (!words)
         words = test_sums();
+    if (!words)
+        words = test_list();
+    if (!words)
+        words = test_filter();
     while (!(REGISTER(0xC0) & 0x80)) {
     }
     for (words = words ? words : "equal"; *words; words++)

@@ -1,15 +1,39 @@
-/* void ec_filter(int16_t *output, const int8_t *counts, uint8_t n, uint8_t shift, int16_t weight)
+/* void ec_filter(int16_t *output, const int8_t *counts, uint8_t n, uint8_t shift, uint8_t gain)
  *
- * output = sat16(output - (output >> shift) + count weight), of n outputs; shift is 1 ... 7, weight
- * 4096 at most: 24 bits hold the sum.
+ * output = sat16(output - (output >> shift) + count 2^gain), of n outputs; shift is 1 ... 7, gain
+ * 12 at most: 24 bits hold the sum. x >> shift is x 2^(8 - shift) less the lowest byte.
  */
 #include "ec_asm.h"
 
-#define count  r21
-#define n      r20
-#define top    r19
-#define shift  r18
 #define weight r16 /* and r17 */
+#define count  r18
+#define factor r19
+#define sign   r20
+#define top    r21
+#define low    r22
+#define high   r23
+#define n      r24
+#define zero   r25
+
+/* 2^(exponent % 8) */
+    .macro power to, exponent
+    ldi     \to, 1
+    sbrc    \exponent, 0
+    lsl     \to
+    sbrc    \exponent, 1
+    lsl     \to
+    sbrc    \exponent, 1
+    lsl     \to
+    sbrc    \exponent, 2
+    swap    \to
+    .endm
+
+/* 0xFF if x is negative, else 0. */
+    .macro sign_of x, to
+    mov     \to, \x
+    lsl     \to
+    sbc     \to, \to
+    .endm
 
     .section .text.ec_filter, "ax", @progbits
     .global ec_filter
@@ -19,50 +43,51 @@ ec_filter:
     push    r17
     movw    r30, r24                /* Z: output */
     movw    r26, r22                /* X: counts */
+    mov     n, r20
+    clr     zero
+    neg     r18
+    power   factor, r18
+    power   r17, r16
+    sbrc    r16, 3
+    rjmp    1f
+    mov     r16, r17
+    clr     r17
+    rjmp    next
+1:  clr     r16
 next:
-    ld      r24, Z
-    ldd     r25, Z + 1
-    movw    r22, r24
-    mov     top, shift
-1:  asr     r23
-    ror     r22
-    dec     top
-    brne    1b
-    sub     r24, r22
-    sbc     r25, r23
-
-    ld      count, X+               /* top, r23, r22 = count weight */
+    ld      low, Z
+    ldd     high, Z + 1
+    ld      count, X+
+    mulsu   high, factor
+    movw    r20, r0
+    mul     low, factor
+    add     r20, r1
+    adc     r21, zero
+    sub     low, r20
+    sbc     high, r21
+    sign_of high, top
     mulsu   count, r16
-    movw    r22, r0
-    mov     top, r23
-    lsl     top
-    sbc     top, top
+    sign_of r1, sign
+    add     low, r0
+    adc     high, r1
+    adc     top, sign
     mulsu   count, r17
-    add     r23, r0
+    add     high, r0
     adc     top, r1
 
-    mov     r0, r25
-    lsl     r0
-    sbc     r0, r0
-    add     r22, r24
-    adc     r23, r25
-    adc     top, r0
-
-    mov     r0, r23
-    lsl     r0
-    sbc     r0, r0                  /* what top is if 16 bits hold it */
-    cp      top, r0
+    sign_of high, sign              /* what top is if 16 bits hold it */
+    cp      top, sign
     breq    fits
     lsl     top                     /* 32767, or -32768 */
-    sbc     r23, r23
-    mov     r22, r23
-    com     r22
-    subi    r23, 0x81               /* 0x00 becomes 0x7F */
-    sbrs    r22, 0
-    ldi     r23, 0x80
+    sbc     high, high
+    mov     low, high
+    com     low
+    subi    high, 0x81              /* 0x00 becomes 0x7F */
+    sbrs    low, 0
+    ldi     high, 0x80
 fits:
-    st      Z+, r22
-    st      Z+, r23
+    st      Z+, low
+    st      Z+, high
     dec     n
     brne    next
     clr     r1                      /* which compiled code takes for a zero */

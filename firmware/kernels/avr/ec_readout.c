@@ -5,42 +5,14 @@
 #define FEW   64u /* rows up to which the list's counts hold */
 #define CODED 8u  /* outputs that a byte of codes tells of */
 
+/* Apart, so that the usual way through ec_readout saves few registers. */
+#define APART __attribute__((noinline))
+
 static uint8_t popcount(uint8_t x)
 {
     x = (uint8_t)(x - ((x >> 1) & 0x55));
     x = (uint8_t)((x & 0x33) + ((x >> 2) & 0x33));
     return (uint8_t)((x + (x >> 4)) & 0x0F);
-}
-
-static void list_rows(const ec_net *net, ec_list *list, uint8_t flip)
-{
-    const ec_spec *spec = &net->policy->spec;
-    list->spikes = (const uint8_t *)net->spikes;
-    list->codes = net->codes;
-    list->rows = net->rows;
-    list->n_exc = spec->n_exc;
-    list->row_bytes = (uint8_t)(spec->n_neurons / 8u);
-    list->flip = flip;
-    ec_list_rows(list);
-}
-
-/* Lists the rows of the neurons that spiked, or of the others if they are fewer. */
-static void list_fewer(ec_net *net, ec_list *list)
-{
-    const ec_spec *spec = &net->policy->spec;
-    list_rows(net, list, 0);
-    unsigned n_rows = (unsigned)(list->end - list->rows);
-    unsigned n_inh = (unsigned)(list->end - list->inhibitory);
-    net->silent = n_rows > spec->n_neurons / 2u;
-    if (net->silent) {
-        list_rows(net, list, 0xFF);
-        n_rows = (unsigned)(list->end - list->rows);
-        n_inh = spec->n_neurons - spec->n_exc - (unsigned)(list->end - list->inhibitory);
-    }
-    net->n_rows = n_rows;
-    net->n_spiking = net->silent ? spec->n_neurons - n_rows : n_rows;
-    net->n_inh_spiking = n_inh;
-    net->spike_count += net->n_spiking;
 }
 
 /* C of docs/MODEL.md, for the excitatory/inhibitory form, from the spikes. */
@@ -65,9 +37,10 @@ static int16_t count_output(const ec_net *net, unsigned a)
 }
 
 /* Of any number of spikes. */
-__attribute__((noinline)) static void filter_outputs(ec_net *net, int16_t weight)
+APART static void filter_outputs(ec_net *net)
 {
     const ec_spec *spec = &net->policy->spec;
+    int16_t weight = (int16_t)(1 << spec->output_gain);
     for (unsigned a = 0; a < spec->n_act; a++) {
         int16_t count = count_output(net, a);
         if (spec->form == EC_FORM_SIGNED)
@@ -94,19 +67,53 @@ void ec_readout_prepare(ec_net *net)
     }
 }
 
+EC_INLINE unsigned *list_rows(const ec_net *net, ec_list *list, uint8_t flip)
+{
+    const ec_spec *spec = &net->policy->spec;
+    return ec_list_rows(list, (const uint8_t *)net->spikes, net->codes, net->rows, spec->n_exc,
+                        (uint8_t)(spec->n_neurons / 8u), flip, (uint8_t)spec->n_act);
+}
+
+/* Where more than half of all spiked. */
+APART static void read_out_silent(ec_net *net)
+{
+    const ec_spec *spec = &net->policy->spec;
+    ec_list list;
+    unsigned *end = list_rows(net, &list, 0xFF);
+    net->silent = true;
+    net->n_rows = (uint16_t)(end - net->rows);
+    net->n_spiking = (uint16_t)(spec->n_neurons - net->n_rows);
+    net->n_inh_spiking = (uint16_t)(spec->n_neurons - spec->n_exc - (unsigned)(end - list.inhibitory));
+    net->spike_count += net->n_spiking;
+    filter_outputs(net);
+}
+
+APART static void double_counts(int8_t *counts, unsigned n_act, uint8_t n_spiking)
+{
+    for (; n_act; n_act--, counts++)
+        *counts = (int8_t)(2 * *counts - (int8_t)n_spiking);
+}
+
 void ec_readout(ec_net *net)
 {
     const ec_spec *spec = &net->policy->spec;
     ec_list list;
-    list_fewer(net, &list);
-    int16_t weight = (int16_t)(1 << spec->output_gain);
-    if (net->silent || net->n_rows > FEW || spec->n_act > CODED) {
-        filter_outputs(net, weight);
+    unsigned *end = list_rows(net, &list, 0);
+    uint16_t n_rows = (uint16_t)(end - net->rows);
+    if (n_rows > spec->n_neurons / 2u) {
+        read_out_silent(net);
         return;
     }
-    if (spec->form == EC_FORM_SIGNED) {
-        for (unsigned a = 0; a < spec->n_act; a++)
-            list.counts[a] = (int8_t)(2 * list.counts[a] - (int8_t)net->n_rows);
+    net->silent = false;
+    net->n_rows = n_rows;
+    net->n_spiking = n_rows;
+    net->n_inh_spiking = (uint16_t)(end - list.inhibitory);
+    net->spike_count += n_rows;
+    if (n_rows > FEW || spec->n_act > CODED) {
+        filter_outputs(net);
+        return;
     }
-    ec_filter(net->output, list.counts, (uint8_t)spec->n_act, spec->output_shift, weight);
+    if (spec->form == EC_FORM_SIGNED)
+        double_counts(list.counts, spec->n_act, (uint8_t)n_rows);
+    ec_filter(net->output, list.counts, (uint8_t)spec->n_act, spec->output_shift, spec->output_gain);
 }
