@@ -1,8 +1,13 @@
 /* void ec_update_fast(ec_group *groups, uint32_t *spikes, unsigned words)
  *
  * The substep of ec_update.c, eight neurons at a time, whose sums come out of their planes by a
- * transposition: of 8 by 4 bits where planes 4 ... 7 are the sign, as they are when few spiked, else
- * of 8 by 8. x >> k is the upper byte of x 2^(8 - k). About 37 cycles a neuron.
+ * transposition. If few spiked the upper planes of the eight are all the same, their sign:
+ *
+ *   planes 3 ... 7   4 by 8 bits, two sums in a byte, which products take apart
+ *   planes 4 ... 7   4 by 8 bits, then the sign
+ *   none             8 by 8 bits
+ *
+ * x >> k is the upper byte of x 2^(8 - k). About 38 cycles a neuron, at best.
  */
 #include "ec_asm.h"
 #include "ec_fast.h"
@@ -15,16 +20,24 @@
 
 #define V_TH 64
 
-#define lower    r6 /* 0x0F */
-#define upper    r7 /* 0xF0 */
-#define left     r16 /* bytes of spikes */
-#define sign     r0 /* of the eight sums; products elsewhere */
-#define state    r18
-#define part     r19
-#define voltage  r20
-#define fired    r21
-#define current_factor  r22
-#define membrane_factor r23
+#define lower   r6  /* 0x0F */
+#define upper   r7  /* 0xF0 */
+#define left    r12 /* bytes of spikes */
+#define fired   r13
+#define sums    r14 /* of the next eight; and r15 */
+#define state   r20
+#define voltage r21
+#define part    r22
+#define current_factor  r23
+#define membrane_factor r24
+#define sum_factor      r25
+
+/* Of the upper one of two sums of four bits in a byte, of which a gain of -4 leaves the sign. */
+#if EC_FAST_RECURRENT_GAIN > -4
+#define SUM_FACTOR 16 >> -EC_FAST_RECURRENT_GAIN
+#else
+#define SUM_FACTOR 1
+#endif
 
 /* Exchanges the bits of `mask` in `low` with those `shift` lower in `high`. */
     .macro exchange low, high, shift, mask
@@ -49,45 +62,59 @@
     eor     \high, state
     .endm
 
-/* Signed numbers of four bits each, whose lower bits lie in `low`: neurons i and i + 4. */
-    .macro unpack i, low, high
+/* Four planes: sum i in the lower, i + 4 in the upper half of each. */
+    .macro transpose p0, p1, p2, p3
+    exchange \p0, \p2, 2, 0xCC
+    exchange \p1, \p3, 2, 0xCC
+    exchange \p0, \p1, 1, 0xAA
+    exchange \p2, \p3, 1, 0xAA
+    .endm
+
+/* Both with the sign that they share with others. */
+    .macro unpack i, low, high, sign
     mov     \high, \low
     swap    \high
     and     \high, lower
-    sbrc    sign, \i + 4
+    sbrc    \sign, \i + 4
     or      \high, upper
     and     \low, lower
-    sbrc    sign, \i
+    sbrc    \sign, \i
     or      \low, upper
     .endm
 
-    .macro decay x, factor
-    mulsu   \x, \factor
+    .macro decay x, shift, factor
+    .if \shift == 1                 /* no signed factor */
+    mov     r1, \x
+    asr     r1
+    .else
+    muls    \x, \factor
+    .endif
     sub     \x, r1
     .endm
 
-/* Neuron i of the eight; its sum. Y: current, Z: drive. */
-    .macro neuron i, sum
-    .rept   -EC_FAST_RECURRENT_GAIN
-    asr     \sum
-    .endr
+    .macro load_current i
     ldd     state, Y + CURRENT + \i
-    decay   state, current_factor
-    add     state, \sum
-    brvs    over_c\i
-summed\i:
+    decay   state, EC_FAST_CURRENT_SHIFT, current_factor
+    .endm
+
+/* From the current on, whose overflow the flag tells. Y: current, Z: drive. */
+    .macro step way, i, overflows=1
+    .if \overflows
+    brvs    \way\()_over_c\i
+\way\()_summed\i:
+    .endif
     std     Y + CURRENT + \i, state
     ldd     part, Z + \i
     add     part, state
-    brvs    over_d\i
-driven\i:
+    brvs    \way\()_over_d\i
+\way\()_driven\i:
     ldd     voltage, Y + MEMBRANE + \i
-    decay   voltage, membrane_factor
+    decay   voltage, EC_FAST_MEMBRANE_SHIFT, membrane_factor
     add     voltage, part
-    brvs    over_v\i
+    brvs    \way\()_over_v\i
     cpi     voltage, V_TH
-    brge    spike\i
-stepped\i:
+    brge    \way\()_spike\i
+\way\()_stepped\i:
     std     Y + MEMBRANE + \i, voltage
     .endm
 
@@ -99,28 +126,54 @@ stepped\i:
     .endm
 
 /* What seldom happens to it, in reach of its branches. */
-    .macro seldom i
-over_c\i:
+    .macro seldom way, i, overflows=1
+    .if \overflows
+\way\()_over_c\i:
     saturate state
-    rjmp    summed\i
-over_d\i:
+    rjmp    \way\()_summed\i
+    .endif
+\way\()_over_d\i:
     saturate part
-    rjmp    driven\i
-over_v\i:
-    brmi    spike\i                 /* beyond 127 */
+    rjmp    \way\()_driven\i
+\way\()_over_v\i:
+    brmi    \way\()_spike\i         /* beyond 127 */
     ldi     voltage, 0x80
-    rjmp    stepped\i
-spike\i:
-    ori     fired, 1 << \i
+    rjmp    \way\()_stepped\i
+\way\()_spike\i:
+    set
+    bld     fired, \i
     clr     voltage
-    rjmp    stepped\i
+    rjmp    \way\()_stepped\i
+    .endm
+
+/* Sums of four bits cause no overflow after a decay of 2^-4 or more. */
+#define FEW_OVERFLOW (EC_FAST_CURRENT_SHIFT > 4)
+
+/* Neurons i + 4 and i, whose sums are the halves of a byte. */
+    .macro neuron_few i, both
+    load_current \i
+    .if \i < 4
+    swap    \both
+    .endif
+    muls    \both, sum_factor
+    add     state, r1
+    step    few, \i, FEW_OVERFLOW
+    .endm
+
+    .macro neuron_any i, sum
+    load_current \i
+    .rept   -EC_FAST_RECURRENT_GAIN
+    asr     \sum
+    .endr
+    add     state, \sum
+    step    any, \i
     .endm
 
     .section .text.ec_update_fast, "ax", @progbits
     .global ec_update_fast
     .type ec_update_fast, @function
 ec_update_fast:
-    .irp    r, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r28, r29
+    .irp    r, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r28, r29
     push    \r
     .endr
     movw    r28, r24                /* Y: current of the next eight */
@@ -130,70 +183,65 @@ ec_update_fast:
     lsl     left
     ldi     current_factor, 1 << (8 - EC_FAST_CURRENT_SHIFT)
     ldi     membrane_factor, 1 << (8 - EC_FAST_MEMBRANE_SHIFT)
+    ldi     sum_factor, SUM_FACTOR
     ldi     state, 0x0F
     mov     lower, state
-    ldi     state, 0xF0
+    com     state
     mov     upper, state
     rjmp    next_group
 
-to_many:                            /* in reach */
-    rjmp    many
+to_more:                            /* in reach */
+    rjmp    more
 
 next_group:
-    movw    r24, r28                /* sums of the next eight */
-    subi    r24, lo8(-SUM)
-    sbci    r25, hi8(-SUM)
+    movw    r30, r28
+    subi    r30, lo8(-SUM)
+    sbci    r31, hi8(-SUM)
+    movw    sums, r30
 
 next_eight:
-    movw    r30, r24
-    adiw    r24, 1
-    ldd     r12, Z + 0
-    ldd     r13, Z + 4
-    ldd     r14, Z + 8
-    ldd     r15, Z + 12
+    movw    r30, sums
+    ldd     r16, Z + 0
+    ldd     r17, Z + 4
+    ldd     r18, Z + 8
+    ldd     r19, Z + 12
     ldd     r8, Z + 16
     ldd     r9, Z + 20
     ldd     r10, Z + 24
     ldd     r11, Z + 28
-    cp      r9, r8
-    cpc     r10, r8
-    cpc     r11, r8
-    brne    to_many
-    mov     sign, r8
-    exchange r12, r14, 2, 0xCC
-    exchange r13, r15, 2, 0xCC
-    exchange r12, r13, 1, 0xAA
-    exchange r14, r15, 1, 0xAA
-    unpack  0, r12, r8
-    unpack  1, r13, r9
-    unpack  2, r14, r10
-    unpack  3, r15, r11
-eight:
+    adiw    r30, 1
+    movw    sums, r30
     movw    r30, r28
     subi    r30, lo8(-DRIVE)
     sbci    r31, hi8(-DRIVE)
     clr     fired
-    neuron  0, r12
-    neuron  1, r13
+    cp      r8, r19
+    cpc     r9, r19
+    cpc     r10, r19
+    cpc     r11, r19
+    brne    to_more
+
+    transpose r16, r17, r18, r19
+    neuron_few 4, r16
+    neuron_few 0, r16
     rjmp    1f
-    seldom  0
-    seldom  1
-    seldom  2
-    seldom  3
-1:  neuron  2, r14
-    neuron  3, r15
-    neuron  4, r8
-    neuron  5, r9
+    .irp    i, 4, 0, 5, 1
+    seldom  few, \i, FEW_OVERFLOW
+    .endr
+1:  neuron_few 5, r17
+    neuron_few 1, r17
+    neuron_few 6, r18
+    neuron_few 2, r18
     rjmp    2f
-    seldom  4
-    seldom  5
-    seldom  6
-    seldom  7
-2:  neuron  6, r10
-    neuron  7, r11
+    .irp    i, 6, 2, 7, 3
+    seldom  few, \i, FEW_OVERFLOW
+    .endr
+2:  neuron_few 7, r19
+    neuron_few 3, r19
+
+end_eight:
     st      X+, fired
     adiw    r28, 8
-
     dec     left
     breq    done
     mov     part, left              /* a multiple of four: the next group */
@@ -206,24 +254,49 @@ skip:
     rjmp    next_group
 done:
     clr     r1                      /* which compiled code takes for a zero */
-    .irp    r, r29, r28, r16, r15, r14, r13, r12, r11, r10, r9, r8, r7, r6
+    .irp    r, r29, r28, r17, r16, r15, r14, r13, r12, r11, r10, r9, r8, r7, r6
     pop     \r
     .endr
     ret
 
+more:
+    cp      r9, r8
+    cpc     r10, r8
+    cpc     r11, r8
+    breq    1f
+    rjmp    many
+1:  transpose r16, r17, r18, r19
+    mov     r0, r8
+    unpack  0, r16, r8, r0
+    unpack  1, r17, r9, r0
+    unpack  2, r18, r10, r0
+    unpack  3, r19, r11, r0
+any:
+    neuron_any 0, r16
+    neuron_any 1, r17
+    rjmp    1f
+    .irp    i, 0, 1, 2, 3
+    seldom  any, \i
+    .endr
+1:  neuron_any 2, r18
+    neuron_any 3, r19
+    neuron_any 4, r8
+    neuron_any 5, r9
+    rjmp    2f
+    .irp    i, 4, 5, 6, 7
+    seldom  any, \i
+    .endr
+2:  neuron_any 6, r10
+    neuron_any 7, r11
+    rjmp    end_eight
+
 many:
-    exchange r12, r8, 4, 0xF0
-    exchange r13, r9, 4, 0xF0
-    exchange r14, r10, 4, 0xF0
-    exchange r15, r11, 4, 0xF0
-    exchange r12, r14, 2, 0xCC
-    exchange r13, r15, 2, 0xCC
-    exchange r8, r10, 2, 0xCC
-    exchange r9, r11, 2, 0xCC
-    exchange r12, r13, 1, 0xAA
-    exchange r14, r15, 1, 0xAA
-    exchange r8, r9, 1, 0xAA
-    exchange r10, r11, 1, 0xAA
-    rjmp    eight
+    exchange r16, r8, 4, 0xF0
+    exchange r17, r9, 4, 0xF0
+    exchange r18, r10, 4, 0xF0
+    exchange r19, r11, 4, 0xF0
+    transpose r16, r17, r18, r19
+    transpose r8, r9, r10, r11
+    rjmp    any
     .size ec_update_fast, . - ec_update_fast
-    stack_size ec_update_fast, 16
+    stack_size ec_update_fast, 17
