@@ -140,13 +140,12 @@ void ec_columns_prepare(ec_net *net)
 void ec_columns(ec_net *net)
 {
     const ec_policy *policy = net->policy;
-    uint16_t n_rows = net->n_rows;
-    if (net->silent || n_rows > EC_FEW) {
+    uint8_t words = (uint8_t)(policy->spec.n_neurons / 32u);
+    if (net->silent || net->n_rows > EC_FEW) {
         sum_any(net);
         return;
     }
-    ec_sum_few(net->groups, policy->w_rec, net->rows, (uint8_t)n_rows, (uint8_t)(policy->spec.n_neurons / 32u),
-               (int8_t)start_of(net));
+    ec_sum_few(net->groups, policy->w_rec, net->rows, (uint8_t)net->n_rows, words, (int8_t)start_of(net));
     if (policy->spec.form == EC_FORM_SIGNED)
         double_sums(net);
 }

@@ -29,8 +29,8 @@
 #define SUMS   6 /* of the part */
 #define FRAME  7
 
-/* Their registers: a macro's argument has no spaces. */
-#define PLANE(plane, bytes, byte) 2+(plane)*(bytes)+(byte)
+/* The register of a byte of a plane; the last is r21. Arguments of macros have no spaces. */
+#define PLANE(planes, plane, bytes, byte) 22+((plane)-(planes))*(bytes)+(byte)
 
     .macro next_row to, to_high
     ld      \to, rows+
@@ -59,17 +59,17 @@
 /* x carries into `plane` and those above. */
     .macro carry_on planes, bytes, plane, byte, x, y
     .if \plane < \planes - 1
-    half_add PLANE(\plane,\bytes,\byte), \x, \y
+    half_add PLANE(\planes,\plane,\bytes,\byte), \x, \y
     carry_on \planes, \bytes, \plane+1, \byte, \y, \x
     .else
-    eor     PLANE(\plane,\bytes,\byte), \x
+    eor     PLANE(\planes,\plane,\bytes,\byte), \x
     .endif
     .endm
 
     .macro add_pair planes, bytes, byte
     ldd     a, first + \byte
     ldd     b, second + \byte
-    full_add PLANE(0,\bytes,\byte), a, b, c
+    full_add PLANE(\planes,0,\bytes,\byte), a, b, c
     carry_on \planes, \bytes, 1, \byte, c, a
     .endm
 
@@ -79,12 +79,12 @@
     .endm
 
 /* One plane of `start`, whose lowest bit is its own. */
-    .macro begin bytes, plane
+    .macro begin planes, bytes, plane
     lsr     c
-    sbc     PLANE(\plane,\bytes,0), PLANE(\plane,\bytes,0)
-    mov     PLANE(\plane,\bytes,1), PLANE(\plane,\bytes,0)
+    sbc     PLANE(\planes,\plane,\bytes,0), PLANE(\planes,\plane,\bytes,0)
+    mov     PLANE(\planes,\plane,\bytes,1), PLANE(\planes,\plane,\bytes,0)
     .if \bytes == 4
-    movw    PLANE(\plane,\bytes,2), PLANE(\plane,\bytes,0)
+    movw    PLANE(\planes,\plane,\bytes,2), PLANE(\planes,\plane,\bytes,0)
     .endif
     .endm
 
@@ -92,25 +92,25 @@
     .irp    byte, 0, 1, 2, 3
     .if \byte < \bytes
     .if \plane < \planes
-    std     Y + 4 * \plane + \byte, PLANE(\plane,\bytes,\byte)
+    std     Y + 4 * \plane + \byte, PLANE(\planes,\plane,\bytes,\byte)
     .else
-    std     Y + 4 * \plane + \byte, PLANE(\planes-1,\bytes,\byte)
+    std     Y + 4 * \plane + \byte, PLANE(\planes,\planes-1,\bytes,\byte)
     .endif
     .endif
     .endr
     .endm
 
-/* All words, a part of so many bytes after the other. */
-    .macro sum planes, bytes
+/* All words, a part of so many bytes after the other. pushed: bytes since the frame. */
+    .macro sum planes, bytes, pushed=0
 1:  in      r30, SPL
     in      r31, SPH
-    ldd     c, Z + START
-    ldd     count, Z + N_ROWS
-    ldd     r26, Z + ROWS
-    ldd     r27, Z + ROWS + 1
+    ldd     c, Z + \pushed + START
+    ldd     count, Z + \pushed + N_ROWS
+    ldd     r26, Z + \pushed + ROWS
+    ldd     r27, Z + \pushed + ROWS + 1
     .irp    plane, 0, 1, 2, 3, 4, 5
     .if \plane < \planes
-    begin   \bytes, \plane
+    begin   \planes, \bytes, \plane
     .endif
     .endr
     subi    count, 2
@@ -136,9 +136,9 @@
     .endr
 4:  in      r30, SPL
     in      r31, SPH
-    ldd     count, Z + LEFT
-    ldd     r28, Z + SUMS
-    ldd     r29, Z + SUMS + 1
+    ldd     count, Z + \pushed + LEFT
+    ldd     r28, Z + \pushed + SUMS
+    ldd     r29, Z + \pushed + SUMS + 1
     .irp    plane, 0, 1, 2, 3, 4, 5, 6, 7
     put     \planes, \bytes, \plane
     .endr
@@ -153,11 +153,11 @@
     sbci    r29, hi8(-(GROUP - 4))
 5:
     .endif
-    std     Z + SUMS, r28
-    std     Z + SUMS + 1, r29
+    std     Z + \pushed + SUMS, r28
+    std     Z + \pushed + SUMS + 1, r29
     adiw    column, \bytes
     dec     count
-    std     Z + LEFT, count
+    std     Z + \pushed + LEFT, count
     breq    6f
     rjmp    1b
 6:
@@ -167,7 +167,7 @@
     .global ec_sum_few
     .type ec_sum_few, @function
 ec_sum_few:
-    .irp    r, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 28, 29
+    .irp    r, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 28, 29
     push    \r
     .endr
     subi    r24, lo8(-SUM)
@@ -192,7 +192,13 @@ ec_sum_few:
     rjmp    done
 up_to_15:
     push    r16
-    sum     5, 4
+    .irp    r, 2, 3, 4, 5
+    push    \r
+    .endr
+    sum     5, 4, 4
+    .irp    r, 5, 4, 3, 2
+    pop     \r
+    .endr
     rjmp    done
 up_to_7:
     push    r16
@@ -202,7 +208,7 @@ done:
     pop     a
     .endr
     clr     r1                      /* which compiled code takes for a zero */
-    .irp    r, 29, 28, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2
+    .irp    r, 29, 28, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6
     pop     \r
     .endr
     ret
