@@ -117,7 +117,7 @@ def test_assembly_equals_plain_c_for_any_numbers(tmp_path, numbers):
     )
     command = ["avr-gcc", "-mmcu=avr5", "-std=c99", "-O2", "-ffreestanding", "-Wall", "-Werror"]
     command += [f"-DEC_FAST_{name}={x}" for name, x in zip(names, numbers, strict=True)]
-    command += [f"-I{firmware / folder}" for folder in ("core", "kernels/avr")]
+    command += [f"-I{firmware / folder}" for folder in ("kernels/avr", "core")]
     command += [sources_root() / "tests/c/test_avr.c", firmware / "bare/memory.c"]
     command += [firmware / "cpu/avr/start.S", *sorted((firmware / "kernels/avr").glob("*.S"))]
     command += [firmware / "kernels/avr/ec_update.c", "-nostdlib", "-lgcc", "-o", "test.elf"]
