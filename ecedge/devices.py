@@ -15,22 +15,24 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .boards import Board, Capacity, board_names, find_board, sources_root
 from .boards.build import Build, build
 from .boards.emulator import START_DEADLINE, Running, check_emulator, launch
-from .errors import BoardError, NoDevice, StorageError, UsageError
-from .link import Device, Transport, open_transport
+from .errors import BoardError, EcedgeError, LinkTimeout, NoDevice, StorageError, UsageError
+from .link import Device, Hello, Transport, open_transport
 from .model import Policy
 from .storage import lock_file, reason
 
 SLOWEST = 300  # baud: below, a request would outlast every patience
 LOCK_DEADLINE = 120.0  # seconds for another process to finish its build
 RETRY_PAUSE = 0.02
+PROBE_DEADLINE = 45.0  # seconds: HELLO's whole patience on the slowest line, and opening it
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,47 @@ def connect_running(running: Running, baud: int | None = None) -> Transport:
             if time.monotonic() > deadline:
                 raise
             time.sleep(RETRY_PAUSE)
+
+
+def probe(port: str, baud: int | None = None) -> Hello:
+    """Who answers at a port. Raises LinkError when nobody does.
+
+    Opening resets many boards, and HELLO takes the session from another host; else the device goes
+    on as it was: it is not stopped.
+    """
+    device = Device(open_transport(port, baud))
+    try:
+        return device.connect()
+    finally:
+        device.close()
+
+
+def probe_all(
+    ports: Sequence[DeviceSpec], deadline: float = PROBE_DEADLINE
+) -> list[Hello | EcedgeError]:
+    """`probe` of every port, all at once; where none answers, the error that says so.
+
+    Some drivers block for minutes while a port opens: one that takes `deadline` seconds is left.
+    """
+    answers: list[Hello | EcedgeError] = [
+        LinkTimeout(f"{spec.port} took more than {deadline:g} s to open.", "Unplug it.")
+        for spec in ports
+    ]
+
+    def ask(number: int, spec: DeviceSpec) -> None:
+        try:
+            answers[number] = probe(spec.port, spec.baud)
+        except EcedgeError as error:
+            answers[number] = error
+
+    # Daemons: a thread that hangs in a driver must not keep the program from ending.
+    asking = [threading.Thread(target=ask, args=each, daemon=True) for each in enumerate(ports)]
+    for thread in asking:
+        thread.start()
+    end = time.monotonic() + deadline
+    for thread in asking:
+        thread.join(max(0.0, end - time.monotonic()))
+    return list(answers)
 
 
 def build_folder(board: Board) -> Path:

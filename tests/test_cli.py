@@ -21,6 +21,9 @@ import pytest
 from ecedge import reference
 from ecedge.boards import board_names
 from ecedge.cli import main
+from ecedge.devices import DeviceSpec, connect_running, parse_device, probe_all, run_board
+from ecedge.errors import NoDevice
+from ecedge.link import Device, Port
 from ecedge.link.codec import REPLY_BIT, FrameReader, Packet, encode_frame
 from ecedge.link.messages import (
     DeviceMode,
@@ -37,7 +40,9 @@ from ecedge.version import VERSION
 
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0  # seconds for anything that a process does here
-VERBS = [*"train export build report run watch plot compare proxy boards doctor demo".split()]
+VERBS = [
+    *"train export build report run watch plot compare proxy boards devices doctor demo".split()
+]
 
 needs_qemu = pytest.mark.skipif(
     not shutil.which("qemu-system-arm"), reason="apt-get install qemu-system-arm"
@@ -422,6 +427,119 @@ def test_a_device_that_refuses_the_policy_is_the_worlds_failure(policy):
 
 
 # --- what a policy needs --------------------------------------------------------------------
+
+
+# --- ports, and who answers on them ---------------------------------------------------------
+
+BOARD = {"name": "/dev/ttyACM7", "usb_id": "2341:0043", "usb_serial": "5573", "description": "Uno"}
+
+
+def plug_in(monkeypatch, *ports: Port) -> None:
+    monkeypatch.setattr("ecedge.link.serial_ports", lambda: list(ports))
+
+
+def test_devices_lists_ports_and_opens_none(monkeypatch):
+    plug_in(monkeypatch, Port(**BOARD), Port("/dev/ttyS0"))
+    monkeypatch.setattr("ecedge.devices.open_transport", lambda *_: pytest.fail("opened"))
+    first, second = results_of("devices").splitlines()
+    assert first.split() == ["/dev/ttyACM7", "2341:0043", "serial", "5573", "Uno"]
+    assert second == "/dev/ttyS0"
+    nobody_asked = {"answer": None, "problem": None}
+    expected = {"port": "/dev/ttyACM7", **BOARD, **nobody_asked}
+    del expected["name"]
+    assert json.loads(results_of("devices", "--json"))[0] == expected
+
+
+def test_devices_without_ports_says_so(monkeypatch):
+    plug_in(monkeypatch)
+    assert results_of("devices", "--probe") == "No serial port found.\n"
+    assert json.loads(results_of("devices", "--json")) == []
+
+
+def test_devices_tells_who_answers():
+    chip = bytes(range(16)).hex()
+    with Server(fake_device(hello_of(chip_id=chip, boot_count=3))) as server:
+        out = results_of("devices", server.url)
+        told = json.loads(results_of("devices", server.url, "--json"))
+    assert out.splitlines() == [
+        server.url,
+        f"    fake, chip {chip}, firmware 0.1.0, policy {'00' * 8}, boot 3, last reset: power on",
+    ]
+    assert told[0]["problem"] is None
+    assert told[0]["answer"] == {
+        "board": "fake", "chip_id": chip, "firmware_version": "0.1.0", "policy_hash": "00" * 8,
+        "boot_count": 3, "reset_cause": "power on",
+    }  # fmt: skip
+
+
+def test_devices_tells_a_reset_cause_that_it_does_not_know():
+    with Server(fake_device(hello_of(reset_cause=77, boot_count=0))) as server:
+        assert "boots not counted, last reset: cause 77" in results_of("devices", server.url)
+
+
+def test_devices_asks_all_at_once_and_has_a_line_for_each():
+    with contextlib.ExitStack() as stack:
+        servers = {name: stack.enter_context(Server(*how)) for name, how in STRANGERS.items()}
+        servers["device"] = stack.enter_context(Server(fake_device(hello_of())))
+        urls = [server.url for server in servers.values()]
+        begun = time.monotonic()
+        code, out, _ = ecedge("devices", *urls, urls[0], "/dev/null", "socket://127.0.0.1:1")
+        assert time.monotonic() - begun < 2 * 9  # HELLO's patience is 3 tries of 3 s
+    lines = out.splitlines()
+    asked = [*urls, "/dev/null", "socket://127.0.0.1:1"]  # none of them twice
+    answers = dict(zip(asked, lines[1::2], strict=True))
+    assert code == 2
+    assert lines[::2] == asked
+    assert answers[servers["device"].url].startswith("    fake, chip ")
+    assert "Nothing answers on" in answers[servers["silent"].url]
+    for name in ("echo", "greeter", "chatterer", "zeros"):
+        assert "but no frame of an ecedge device" in answers[servers[name].url]
+    assert "it is not a serial port" in answers["/dev/null"]
+    assert "connection refused" in answers["socket://127.0.0.1:1"]
+
+
+def test_devices_probes_what_is_there_and_does_not_disturb_it(monkeypatch):
+    with run_board(parse_device("virtual-pty")) as running:
+        plug_in(monkeypatch, Port(running.port))
+        with contextlib.closing(connect_running(running)) as line:
+            device = Device(line)
+            device.connect()
+            assert "another program has it open" in results_of("devices", "--probe")
+            device.upload(policy_of())
+            device.reset(silence_ms=60000)
+        assert "    virtual, chip " in results_of("devices", "--probe")
+        with contextlib.closing(connect_running(running)) as line:
+            assert Device(line).connect().mode == DeviceMode.RUN
+
+
+def test_a_port_that_does_not_open_in_time_is_left(monkeypatch):
+    over = threading.Event()
+
+    def open_for_ever(port, baud):
+        over.wait(DEADLINE)
+        raise NoDevice("too late")
+
+    monkeypatch.setattr("ecedge.devices.open_transport", open_for_ever)
+    answers = probe_all([DeviceSpec(port="/dev/stuck")], deadline=0.1)
+    over.set()
+    assert [str(answer) for answer in answers] == [
+        "/dev/stuck took more than 0.1 s to open. Unplug it."
+    ]
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["virtual"], "virtual is no port: it is started when it is used."),
+        (["toaster"], 'There is no device "toaster".'),
+        (["/dev/ttyACM0?speed=9"], "an option that is not baud=N"),
+    ],
+)
+def test_misuse_of_devices_is_one_sentence(place, words, complaint):
+    assert_misuse(ecedge("devices", *words), complaint)
+
+
+# --- what the verbs tell --------------------------------------------------------------------
 
 
 def test_report_tells_what_a_policy_needs_and_what_it_assumes(place, policy):

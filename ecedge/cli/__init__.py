@@ -15,7 +15,21 @@ import typer
 
 from ..errors import EcedgeError
 from ..version import VERSION
-from . import boards, build, compare, demo, doctor, export, plot, proxy, report, run, train, watch
+from . import (
+    boards,
+    build,
+    compare,
+    demo,
+    devices,
+    doctor,
+    export,
+    plot,
+    proxy,
+    report,
+    run,
+    train,
+    watch,
+)
 from .options import INTERRUPTED
 
 VERBS = {
@@ -29,6 +43,7 @@ VERBS = {
     "compare": compare.compare,
     "proxy": proxy.proxy,
     "boards": boards.boards,
+    "devices": devices.devices,
     "doctor": doctor.doctor,
     "demo": demo.demo,
 }

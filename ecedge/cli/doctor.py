@@ -120,7 +120,7 @@ def examine_boards() -> Iterator[Finding]:
 
 
 def examine_ports() -> Finding:
-    from ..link.transport import port_names
+    from ..link import serial_ports
 
-    names = port_names()
+    names = [port.name for port in serial_ports()]
     return Finding("serial ports", ", ".join(names) if names else "none found")

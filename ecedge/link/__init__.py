@@ -15,7 +15,7 @@ from .messages import (
     Status,
     StepReply,
 )
-from .transport import SerialTransport, Transport, open_transport, port_names
+from .transport import Port, SerialTransport, Transport, open_transport, serial_ports
 
 __all__ = [
     "IMAGE_VERSION",
@@ -31,6 +31,7 @@ __all__ = [
     "MessageType",
     "Packet",
     "PolicySource",
+    "Port",
     "Proxy",
     "ResetCause",
     "SerialTransport",
@@ -40,5 +41,5 @@ __all__ = [
     "decode_frame",
     "encode_frame",
     "open_transport",
-    "port_names",
+    "serial_ports",
 ]

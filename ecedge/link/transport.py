@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import LineLost, NoDevice, ToolError
@@ -125,11 +126,32 @@ def _open_port(port: str, baud: int | None):
     return handle
 
 
-def port_names() -> list[str]:
-    """The serial ports of this machine."""
+@dataclass(frozen=True)
+class Port:
+    """A serial port of this machine, and what the system knows of it without opening it.
+
+    usb_id: "VID:PID" in hexadecimal; usb_serial: the serial number of the board or of its USB
+    adapter. Empty: the port is no USB device, or has none.
+    """
+
+    name: str
+    usb_id: str = ""
+    usb_serial: str = ""
+    description: str = ""
+
+
+def serial_ports() -> list[Port]:
+    """The serial ports of this machine, sorted by name. Opens none."""
     from serial.tools.list_ports import comports
 
-    return sorted(port.device for port in comports())
+    return sorted((_described(port) for port in comports()), key=lambda port: port.name)
+
+
+def _described(port) -> Port:
+    usb_id = f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else ""
+    # pyserial's word for a description that there is not
+    description = "" if port.description in (None, "n/a") else port.description
+    return Port(port.device, usb_id, port.serial_number or "", description)
 
 
 def _settle_terminal(handle) -> None:
