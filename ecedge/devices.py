@@ -6,6 +6,7 @@ virtual-pty            the same on a pseudo terminal
 mps2-an386             any board with an emulator
 /dev/ttyACM0?baud=N    a serial port (COM3 on Windows)
 socket://HOST:PORT     a device that listens somewhere
+left                   what a rig file calls so: docs/RIG.md
 """
 
 from __future__ import annotations
@@ -24,32 +25,53 @@ from pathlib import Path
 from .boards import Board, Capacity, board_names, find_board, sources_root
 from .boards.build import Build, build
 from .boards.emulator import START_DEADLINE, Running, check_emulator, launch
-from .errors import BoardError, EcedgeError, LinkTimeout, NoDevice, StorageError, UsageError
-from .link import Device, Hello, Transport, open_transport
+from .errors import (
+    BoardError,
+    EcedgeError,
+    LinkTimeout,
+    NoDevice,
+    RigError,
+    StorageError,
+    UsageError,
+)
+from .link import Device, Hello, Transport, open_transport, serial_ports
+from .link.transport import BAUDS
 from .model import Policy
+from .rig import Rig, RigDevice, parse_rig
 from .storage import lock_file, reason
 
-SLOWEST = 300  # baud: below, a request would outlast every patience
+RIG_FILE = Path("rig.toml")  # where none is named
 LOCK_DEADLINE = 120.0  # seconds for another process to finish its build
 RETRY_PAUSE = 0.02
+PORT = re.compile(r"/|\.|COM\d+\Z|.*://")  # how the name of one begins
 PROBE_DEADLINE = 45.0  # seconds: HELLO's whole patience on the slowest line, and opening it
 
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """What a device spec string means: a `board` that is started here, or a `port` to open."""
+    """What a device spec string means: a `board` that is started here, or a `port` to open.
+
+    expected: who must answer there, by the rig. reset: begin the board anew once its port is open.
+    """
 
     board: Board | None = None
     port: str = ""
     pty: bool = False
     baud: int | None = None
+    reset: bool = False
+    expected: RigDevice | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether its clock tells nothing of a board's."""
+        return self.board is not None and not self.board.is_host
 
 
 def parse_device(spec: str) -> DeviceSpec:
     """Reads a device spec (see the module); BoardError or UsageError says what is allowed."""
     place, _, query = spec.partition("?")
     baud = _parse_baud(query, spec) if query else None
-    if "://" in place or place.startswith(("/", ".")) or re.fullmatch(r"COM\d+", place):
+    if PORT.match(place):
         return DeviceSpec(port=place, baud=baud)
     name, pty = place, False
     if place not in board_names() and place.endswith("-pty"):
@@ -70,27 +92,101 @@ def parse_device(spec: str) -> DeviceSpec:
     return DeviceSpec(board, "", pty, baud)
 
 
+def read_rig(path: Path = RIG_FILE) -> Rig:
+    """The rig of a file. RigError says what is wrong with it."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise RigError(
+            f"There is no rig file {path}.", "docs/RIG.md tells how one looks."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise RigError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from error
+    except OSError as error:
+        raise RigError(f"{path} cannot be read: {reason(error)}.") from error
+    rig = parse_rig(text, f"{path}")
+    for device in rig.devices:
+        if device.name.removesuffix("-pty") in board_names() or PORT.match(device.name):
+            raise RigError(
+                f'{path}: "{device.name}" means something else already.',
+                f'Call the device "my-{device.name}", or by its place.',
+            )
+        if device.emulate:
+            _check_emulated(device, f"{path}: devices.{device.name}.emulate")
+    return rig
+
+
+def _check_emulated(device: RigDevice, key: str) -> None:
+    try:
+        spec = parse_device(device.emulate)
+    except UsageError as error:
+        raise RigError(f"{key}: {error.message}", error.hint) from error
+    if spec.board is None:
+        raise RigError(
+            f"{key} is the port {spec.port}; it is a board to start here.",
+            "Name a connected device by usb_serial or chip_id: names of ports change.",
+        )
+
+
+def find_device(name: str, rig: Rig | None = None) -> DeviceSpec:
+    """What `name` stands for: a device of the rig, else a device spec (see the module).
+
+    A device that is known by its chip id alone is looked for at every port that is no other's.
+    Raises NoDevice when the rig's device is not there.
+    """
+    device = rig.find(name) if rig else None
+    if device:
+        return locate(rig, device)
+    try:
+        return parse_device(name)
+    except BoardError as error:
+        if rig is None:
+            raise
+        known = f"{rig.where} names {', '.join(rig.names)}."
+        raise BoardError(error.message, f"{known} {error.hint}") from error
+
+
+def locate(rig: Rig, device: RigDevice) -> DeviceSpec:
+    """Where the rig's device is now; see `find_device`."""
+    if device.emulate:
+        return parse_device(device.emulate)
+    ports = serial_ports()
+    asked = [DeviceSpec(port=p.name, baud=device.baud) for p in rig.ports_to_ask(device, ports)]
+    answers = zip(asked, probe_all(asked), strict=True)
+    hellos = {spec.port: answer for spec, answer in answers if isinstance(answer, Hello)}
+    port = rig.resolve(device, ports, hellos)
+    reset = device.on_open == "reset"
+    return DeviceSpec(port=port.name, baud=device.baud, reset=reset, expected=device)
+
+
 @contextlib.contextmanager
 def open_device(
-    spec: str,
+    spec: str | DeviceSpec,
     policy: Policy | None = None,
     capacity: Capacity | None = None,
     trace: Callable[[str, bytes], None] | None = None,
 ) -> Iterator[Device]:
     """The device that `spec` names, connected; stopped, closed and ended on exit.
 
+    spec: see the module, or what `find_device` found; who answers there but is not who the rig
+    expects is left as it was, and is NoDevice.
     policy: what it shall run: built into the firmware of a board that is started here, uploaded to
     a device that is there already unless it runs it. capacity: of the firmware that is built.
     trace: see `Device`. Raises whatever building, starting and connecting raise.
     """
-    parsed = parse_device(spec)
+    parsed = parse_device(spec) if isinstance(spec, str) else spec
     with contextlib.ExitStack() as stack:
         if parsed.board is None:
             transport = open_transport(parsed.port, parsed.baud)
+            stack.callback(transport.close)
+            if parsed.reset:
+                transport.reset_board()
         else:
             running = stack.enter_context(run_board(parsed, policy, capacity))
             transport = connect_running(running, parsed.baud)
         device = stack.enter_context(Device(transport, trace))
+        if parsed.expected:
+            parsed.expected.check(device.hello, parsed.port)
         if policy is not None and device.hello.policy_hash != policy.hash:
             device.upload(policy)
         yield device
@@ -182,9 +278,9 @@ def build_folder(board: Board) -> Path:
 
 def _parse_baud(query: str, spec: str) -> int:
     found = re.fullmatch(r"baud=(\d{1,8})", query)
-    if not found or int(found.group(1)) < SLOWEST:
+    if not found or int(found.group(1)) not in BAUDS:
         raise UsageError(
-            f'"{spec}" has an option that is not baud=N with N of {SLOWEST} or more.',
+            f'"{spec}" has an option that is not baud=N with N of {BAUDS.start} or more.',
             "Say baud=115200.",
         )
     return int(found.group(1))

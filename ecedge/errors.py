@@ -4,6 +4,7 @@ EcedgeError            one sentence, then what to try
 ├── UsageError         you asked for something impossible          (exit code 2)
 │   ├── TaskError        unknown task, unsupported spaces
 │   ├── PolicyError      a policy file or image that is not what it should be
+│   ├── RigError         a rig file that is not what it should be
 │   ├── BoardError       unknown board, or what is impossible there
 │   │   └── DoesNotFit     a firmware that is larger than its board
 │   └── ToolError        a program or package that is needed and missing
@@ -45,6 +46,10 @@ class TaskError(UsageError):
 
 
 class PolicyError(UsageError):
+    pass
+
+
+class RigError(UsageError):
     pass
 
 

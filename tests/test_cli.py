@@ -435,7 +435,8 @@ BOARD = {"name": "/dev/ttyACM7", "usb_id": "2341:0043", "usb_serial": "5573", "d
 
 
 def plug_in(monkeypatch, *ports: Port) -> None:
-    monkeypatch.setattr("ecedge.link.serial_ports", lambda: list(ports))
+    for module in ("link", "devices"):
+        monkeypatch.setattr(f"ecedge.{module}.serial_ports", lambda: list(ports))
 
 
 def test_devices_lists_ports_and_opens_none(monkeypatch):

@@ -195,7 +195,8 @@ IMPORTS = {
     },
     "boards": {"errors", "model", "storage", "export"},
     "link": {"errors", "model"},
-    "devices": {"errors", "model", "storage", "boards", "link"},
+    "rig": {"errors", "link"},
+    "devices": {"errors", "model", "storage", "boards", "link", "rig"},
     "hil": {"errors", "model", "engine", "link", "tasks"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
     "film": {"errors", "model", "storage", "reference", "tasks"},
@@ -334,7 +335,7 @@ def test_import_ecedge_loads_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "name", ["cli", "devices", "engine", "evolution", "hil", "link", "policy_file", "tasks"]
+    "name", ["cli", "devices", "engine", "evolution", "hil", "link", "policy_file", "rig", "tasks"]
 )
 def test_heavy_packages_are_loaded_when_they_are_needed(name):
     assert loaded_by(f"import ecedge.{name}") & HEAVY == set()

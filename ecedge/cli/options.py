@@ -19,7 +19,20 @@ BoardName = Annotated[
 ProjectFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
 ]
+RigFile = Annotated[
+    Path | None,
+    typer.Option("--rig", help="Names of devices: docs/RIG.md. Default: rig.toml, if it is here."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def rig_of(path: Path | None):
+    """The rig of the file that was given, else of rig.toml in this folder; None without either."""
+    from ..devices import RIG_FILE, read_rig
+
+    if path is None and not RIG_FILE.exists():
+        return None
+    return read_rig(path or RIG_FILE)
 
 
 def plant_steps(text: str | int) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import INTERRUPTED, AsJson, PolicyFile, TaskName
+from .options import INTERRUPTED, AsJson, PolicyFile, RigFile, TaskName, rig_of
 from .plant import plant_of
 
 
@@ -23,9 +23,11 @@ def run(
             "--device",
             "-d",
             help="virtual, virtual-pty, a board to emulate (`ecedge boards`), a port such as "
-            "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed.",
+            "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed. Or a name "
+            "of the rig file.",
         ),
     ] = "virtual",
+    rig: RigFile = None,
     episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
     seed: Annotated[int, typer.Option(help="The task's seed of the first episode.")] = 0,
     task: TaskName = None,
@@ -43,7 +45,7 @@ def run(
 
     Example: `ecedge run runs/CartPole-v1-seed0/policy.onnx --device virtual`
     """
-    from ..devices import open_device, parse_device
+    from ..devices import find_device, open_device
     from ..hil import control_period_ms, run_episodes, summarise
     from ..policy_file import load_policy
 
@@ -56,7 +58,8 @@ def run(
     loaded, info = load_policy(policy)
     plant = plant_of(policy, loaded, info, task)
     deadline = deadline_ms or control_period_ms(plant)
-    with open_device(device, trace=show_bytes if trace else None) as link:
+    found = find_device(device, rig_of(rig))
+    with open_device(found, trace=show_bytes if trace else None) as link:
         hello = link.hello
         print(f"{hello.board} on {device}: uploading {loaded.hash}", file=sys.stderr)
         link.upload(loaded)
@@ -73,9 +76,7 @@ def run(
             if not results:
                 raise
             print(f"ecedge: Interrupted after {len(results)} episodes.", file=sys.stderr)
-    board = parse_device(device).board
-    emulated = board is not None and not board.is_host
-    summary = summarise(results, loaded, hello.tick_hz, deadline, emulated)
+    summary = summarise(results, loaded, hello.tick_hz, deadline, found.emulated)
     print(json.dumps(summary.to_dict()) if as_json else describe(summary))
     if report:
         from ..report import save_run_report

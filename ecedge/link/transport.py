@@ -18,6 +18,9 @@ WRITE_DEADLINE = 5.0  # seconds: a line that takes no bytes for so long is dead
 REOPEN_PAUSE = 0.02  # seconds between two tries
 CHUNK = 4096
 DEFAULT_BAUD = 115200
+#: speeds of a line; below, a request would outlast every patience
+BAUDS = range(300, 100_000_000)
+RESET_PULSE = 0.05  # seconds without DTR and RTS
 
 KNOWN_REASONS = (
     "Connection refused",
@@ -84,6 +87,21 @@ class SerialTransport:
                         f"{timeout:.0f} s. {error.message}",
                         "Check the cable and the power (or the emulator), then connect again.",
                     ) from error
+
+    def reset_board(self) -> None:
+        """Drops DTR and RTS and raises them: a board whose reset hangs on one begins anew.
+
+        Whether one does, the line cannot tell. Raises NoDevice where the port has no such lines.
+        """
+        try:
+            self._port.dtr = self._port.rts = False
+            time.sleep(RESET_PULSE)
+            self._port.dtr = self._port.rts = True
+        except OSError as error:
+            raise NoDevice(
+                f"{self.name} cannot reset a board: it has neither DTR nor RTS.",
+                "Let the board run on, and reset it by hand.",
+            ) from error
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
