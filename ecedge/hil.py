@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from .engine import Batch
+from .errors import PolicyError
 from .link import Device
 from .model import Policy, decode_action
 from .tasks import Task
@@ -44,6 +45,67 @@ class Twin:
 
     def state(self) -> bytes:
         return self._networks.state(0)
+
+
+class DevicePolicy:
+    """A connected device as the evaluators of RL libraries want a policy: with `predict`.
+
+        with open_device("virtual", policy) as device:
+            evaluate_policy(DevicePolicy(device, policy, task), environment)
+
+    The device must already run `policy`, else PolicyError. One device drives one environment, whose
+    observations and actions are those of `task.make_single()`. silence_ms: see `Device.reset`; an
+    evaluator that pauses for longer finds the device safe, and is refused.
+    """
+
+    def __init__(self, device: Device, policy: Policy, task: Task, silence_ms: int = SILENCE_MS):
+        if device.hello.policy_hash != policy.hash:
+            raise PolicyError(
+                f"The device runs policy {device.hello.policy_hash}, not {policy.hash}.",
+                "Upload it first.",
+            )
+        self._device = device
+        self._policy = policy
+        self._low = np.array(task.low, np.float32)
+        self._high = np.array(task.high, np.float32)
+        self._silence_ms = silence_ms
+        self._steps: int | None = None  # in this episode; None before the first
+
+    def predict(self, observation, state=None, episode_start=None, deterministic: bool = True):
+        """(the action for an observation, the state to give with the next one).
+
+        observation: (n_obs,), or (1, n_obs) of a vector of one environment; the action is alike.
+        episode_start: whether the observation is an episode's first, or (1,) of that; the device is
+        reset then. Left out, it is where no state is given. The state itself stays on the device:
+        what stands for it is the number of steps, and another than the last is a PolicyError.
+        deterministic: of no effect, a device never draws.
+        """
+        raw = self._policy.observation_map.encode(self._checked(observation))
+        begins = state is None if episode_start is None else bool(np.any(episode_start))
+        if begins or self._steps is None:
+            self._device.reset(digest=False, silence_ms=self._silence_ms)
+            self._steps = 0
+        elif state is not None and state != self._steps:
+            raise PolicyError(
+                f"The device is at step {self._steps} of its episode, not at {state}.",
+                "It holds one state: give back what predict() returned last.",
+            )
+        output = self._device.step(raw.reshape(-1)).output
+        self._steps += 1
+        action = decode_action(
+            self._policy.spec, output.reshape(*raw.shape[:-1], -1), self._low, self._high
+        )
+        return action, self._steps
+
+    def _checked(self, observation) -> np.ndarray:
+        array = np.asarray(observation)
+        n_obs = self._policy.spec.n_obs
+        if array.shape not in ((n_obs,), (1, n_obs)):
+            raise PolicyError(
+                f"A device takes one observation of {n_obs} numbers, not shape {array.shape}.",
+                "Evaluate on one environment at a time.",
+            )
+        return array
 
 
 @dataclass(frozen=True)
