@@ -16,12 +16,13 @@ FUZZER_LINKS = echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 # A compiler without the C library's headers is none.
 COMPILER_WORKS = for cc in $$CC cc gcc clang; do \
 	  echo '\#include <stdio.h>' | $$cc -E -xc - >/dev/null 2>&1 && break; done
-BOARDS  := virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit netduinoplus2 \
-	   stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb pico \
-	   uno mega2560
+# The slowest emulators first: two that come last would keep one core waiting for the other.
+BOARDS  := mega2560 uno pico virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505 microbit \
+	   netduinoplus2 stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb
 SECONDS ?= 60
-# As many tests at a time as there are cores; those of a device, or of a file, one after another.
-TOGETHER := -n auto --dist loadgroup --quiet
+# As many tests at a time as there are cores; those of a device, or of a file, one after another, in
+# the order of collection: xdist would begin with the groups that hold most tests, not the slowest.
+TOGETHER := -n auto --dist loadgroup --no-loadscope-reorder --quiet
 
 .PHONY: help setup demo test hil fuzz lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
@@ -66,7 +67,7 @@ demo: setup
 	$(BIN)/ecedge demo
 
 test: $(VENV)/dev setup programs
-	$(BIN)/python -m pytest tests hil_tests $(BOARDS:%=--board %) --long $(TOGETHER) $(PYTEST)
+	$(BIN)/python -m pytest hil_tests tests $(BOARDS:%=--board %) --long $(TOGETHER) $(PYTEST)
 
 hil: $(VENV)/dev setup
 	$(BIN)/python -m pytest hil_tests $(if $(PORT),--port $(PORT),$(BOARDS:%=--board %)) $(TOGETHER) $(PYTEST)
