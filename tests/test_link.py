@@ -22,11 +22,13 @@ from ecedge.errors import (
     NoDevice,
     NotEcedge,
     PolicyError,
+    UsageError,
 )
 from ecedge.link import (
     Device,
     FrameReader,
     Hello,
+    Limit,
     Packet,
     Status,
     StepReply,
@@ -201,12 +203,40 @@ def test_step_reply_survives_packing():
 
 def test_status_has_the_size_of_the_specification():
     outputs = np.array([1, -2], np.int16)
-    status = Status(DeviceMode.SAFE, 1, 2, 3, 4, 5, 6, 7, 8, 2**40, outputs)
+    status = Status(DeviceMode.SAFE, 1, 2, 3, 4, 5, 6, 7, 8, 9, 2**40, outputs)
     assert len(status.pack()) == 48 + 4
     again = Status.unpack(status.pack())
     assert replace(again, outputs=outputs) == status
     assert again.outputs.tolist() == [1, -2]
     assert again.mean_ticks == 2**40 / 6
+
+
+limits = st.tuples(
+    st.integers(-32768, 32767), st.integers(-32768, 32767), st.integers(0, 65535)
+).map(lambda numbers: Limit(*sorted(numbers[:2]), numbers[2]))
+
+
+@given(st.lists(limits, min_size=1, max_size=5), st.integers(0, 63))
+def test_limits_survive_packing(given_limits, first):
+    request = messages.limits_request(given_limits, first)
+    assert len(request) == 4 + 6 * len(given_limits)
+    assert struct.unpack("<I", request[:4]) == (first,)
+    assert messages.unpack_limits(request, len(given_limits)) == given_limits
+
+
+@given(limits, st.integers(-32768, 32767), st.integers(-32768, 32767))
+def test_limited_output_is_near_and_within_the_slew(limit, output, before):
+    applied = limit.apply(output, before)
+    assert abs(applied - before) <= limit.slew
+    inside = min(max(output, limit.low), limit.high)
+    assert applied == inside or abs(applied - before) == limit.slew
+    assert Limit().apply(output, before) == output
+
+
+@pytest.mark.parametrize("numbers", [(1, 0), (-32769, 0), (0, 32768), (0, 1, -1), (0, 1, 65536)])
+def test_impossible_limits_are_a_sentence(numbers):
+    with pytest.raises(UsageError):
+        Limit(*numbers)
 
 
 @given(st.binary(max_size=100))
@@ -219,6 +249,7 @@ def test_reply_of_wrong_length_is_a_link_error(payload):
         messages.unpack_received,
         messages.unpack_committed,
         lambda data: messages.unpack_peeked(data, 97),
+        lambda data: messages.unpack_limits(data, 3),
     ):
         try:
             unpack(payload)
@@ -232,10 +263,14 @@ REPLIES = {
         StepReply(np.array([1, -2, 3], np.int16), 9, 10, 11).pack(),
         lambda payload: StepReply.unpack(payload, 3),
     ),
-    "STATUS": (Status(1, *range(9), outputs=np.array([5, -6])).pack(), Status.unpack),
+    "STATUS": (Status(1, *range(10), outputs=np.array([5, -6])).pack(), Status.unpack),
     "UPLOAD_DATA": (struct.pack("<4xI", 7), messages.unpack_received),
     "UPLOAD_COMMIT": (bytes(12), messages.unpack_committed),
     "STOP": (bytes(2), lambda payload: messages.unpack_mode(payload, "STOP")),
+    "LIMITS": (
+        bytes(4) + struct.pack("<hhHhhH", -5, 7, 2, 0, 0, 0),
+        lambda payload: messages.unpack_limits(payload, 2),
+    ),
     "PEEK": (bytes(4 + 9), lambda payload: messages.unpack_peeked(payload, 9)),
 }
 
@@ -372,7 +407,7 @@ class FakeDevice:
                 )
                 return bytes(4) + bytes.fromhex(self.policy.hash)
             case MessageType.STATUS:
-                return Status(self.hello.mode, *[0] * 9, outputs=np.zeros(self.hello.n_act)).pack()
+                return Status(self.hello.mode, *[0] * 10, outputs=np.zeros(self.hello.n_act)).pack()
             case MessageType.STOP:
                 self._go(DeviceMode.IDLE)
                 return bytes([0, DeviceMode.IDLE])

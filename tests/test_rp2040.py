@@ -193,11 +193,11 @@ def test_firmware_boots_and_answers(running):
 RESETS_ONCE = """
 #include "ec_rig.h"
 static uint32_t mark __attribute__((section(".noinit")));
-void ec_rig_apply(void *context, int16_t *outputs, unsigned n)
+static void apply(void *context, int16_t *outputs, unsigned n)
 {
     (void)context, (void)outputs, (void)n;
 }
-void ec_rig_safe(void *context, int16_t *outputs, unsigned n)
+static void safe(void *context, int16_t *outputs, unsigned n)
 {
     (void)context, (void)outputs, (void)n;
     if (mark != 1u) {
@@ -206,6 +206,10 @@ void ec_rig_safe(void *context, int16_t *outputs, unsigned n)
         for (;;) {
         }
     }
+}
+ec_rig ec_rig_open(void)
+{
+    return (ec_rig){.apply = apply, .safe = safe};
 }
 """
 

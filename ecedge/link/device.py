@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +23,12 @@ from ..errors import (
 from ..model import Policy
 from . import messages
 from .codec import REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
-from .messages import DeviceMode, Hello, MessageType, Status, StepReply
+from .messages import DeviceMode, Hello, Limit, MessageType, Status, StepReply
 from .transport import Transport
 
 BITS_PER_BYTE = 10  # 8N1
 DATA_HEADER = 4  # bytes before the data of UPLOAD_DATA's request and of PEEK's reply
+LIMITS_HEADER = 4
 LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's can be larger
 
 
@@ -222,6 +223,17 @@ class Device:
             payload = self.request(MessageType.PEEK, messages.peek_request(at, size))
             state += messages.unpack_peeked(payload, size)
         return state
+
+    def limit(self, limits: Sequence[Limit], first: int = 0) -> list[Limit]:
+        """Keeps the outputs from number `first` on to these limits, until others are set or the
+        device restarts. What holds now, which is narrower where the plant bears less."""
+        most = (self.hello.max_payload - LIMITS_HEADER) // Limit.LAYOUT.size
+        held: list[Limit] = []
+        while chunk := limits[len(held) : len(held) + most]:
+            payload = messages.limits_request(chunk, first + len(held))
+            reply = self.request(MessageType.LIMITS, payload)
+            held += messages.unpack_limits(reply, len(chunk))
+        return held
 
     def request(self, kind: int, payload: bytes = b"", patience: Patience | None = None) -> bytes:
         """Sends one request until its reply comes; the reply's payload, status byte included.

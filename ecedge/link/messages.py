@@ -7,12 +7,13 @@ by devices made of Python) and `unpack`, both including the leading status byte.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 
 import numpy as np
 
-from ..errors import DeviceRefused, LinkError
+from ..errors import DeviceRefused, LinkError, UsageError
 from ..model import IMAGE_VERSION
 
 LINK_VERSION = 1
@@ -30,6 +31,7 @@ class MessageType(IntEnum):
     STATUS = 7
     STOP = 8
     PEEK = 9
+    LIMITS = 10
 
 
 class ErrorCode(IntEnum):
@@ -232,6 +234,7 @@ class Status:
     steps: int
     min_ticks: int
     max_ticks: int
+    clamps: int
     sum_ticks: int
     outputs: np.ndarray
 
@@ -255,7 +258,7 @@ class Status:
             self.steps,
             self.min_ticks,
             self.max_ticks,
-            0,
+            self.clamps,
             self.sum_ticks,
         )
         return head + _counts(self.outputs)
@@ -263,10 +266,37 @@ class Status:
     @classmethod
     def unpack(cls, payload: bytes) -> Status:
         _require(payload, cls.LAYOUT.size, "STATUS", exact=False)
-        _, mode, n_act, *counters, _, sum_ticks = cls.LAYOUT.unpack_from(payload)
+        _, mode, n_act, *counters = cls.LAYOUT.unpack_from(payload)
         _require(payload, cls.LAYOUT.size + 2 * n_act, "STATUS")
         outputs = np.frombuffer(payload, "<i2", offset=cls.LAYOUT.size)
-        return cls(_known(DeviceMode, mode), *counters, sum_ticks, outputs)
+        return cls(_known(DeviceMode, mode), *counters, outputs)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What an output applied to the plant is kept to: a range, and how far it may move in a step,
+    2048 for 1.0. Without arguments it limits nothing."""
+
+    low: int = -32768
+    high: int = 32767
+    slew: int = 65535
+
+    LAYOUT = struct.Struct("<hhH")
+
+    def __post_init__(self):
+        if not -32768 <= self.low <= self.high <= 32767:
+            raise UsageError(
+                f"An output cannot be kept to {self.low} ... {self.high}.",
+                "Give two numbers of -32768 ... 32767, the lower one first.",
+            )
+        if not 0 <= self.slew <= 65535:
+            raise UsageError(f"A slew is 0 ... 65535 a step, not {self.slew}.")
+
+    def apply(self, output: int, before: int) -> int:
+        """The nearest to `output` of those allowed, `before` being the one applied last. The slew
+        holds even where `before` is outside of the range."""
+        inside = min(max(output, self.low), self.high)
+        return min(max(inside, before - self.slew), before + self.slew)
 
 
 def hello_request() -> bytes:
@@ -292,6 +322,22 @@ def upload_data_request(offset: int, data: bytes) -> bytes:
 
 def peek_request(offset: int, length: int) -> bytes:
     return struct.pack("<HH", offset, length)
+
+
+def limits_request(limits: Sequence[Limit], first: int) -> bytes:
+    return struct.pack("<I", first) + b"".join(Limit.LAYOUT.pack(*astuple(each)) for each in limits)
+
+
+def unpack_limits(payload: bytes, count: int) -> list[Limit]:
+    """The reply to LIMITS: those that hold now."""
+    _require(payload, 4 + count * Limit.LAYOUT.size, "LIMITS")
+    try:
+        return [Limit(*numbers) for numbers in Limit.LAYOUT.iter_unpack(payload[4:])]
+    except UsageError as error:
+        raise LinkError(
+            f"The device tells limits that cannot be: {error.message}",
+            "Build and flash its firmware again.",
+        ) from error
 
 
 def unpack_mode(payload: bytes, message: str) -> int:
@@ -367,6 +413,11 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
                 f"The device does not do {request} in mode {mode}.",
                 hints.get(detail, "Reset it to begin an episode."),
             )
+        case ErrorCode.CAPACITY if request == MessageType.LIMITS.name:
+            return (
+                f"The device has {detail} outputs; the limits are for more.",
+                "Give one limit for each output of the policy.",
+            )
         case ErrorCode.CAPACITY:
             return (
                 f"The policy is larger than the device has room for: its limit is {detail}.",
@@ -386,6 +437,11 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             return (
                 f"The device computes this policy differently: golden CRC {detail:08x}.",
                 "Firmware and ecedge must be of one version: build and flash it again.",
+            )
+        case ErrorCode.ARGUMENT if request == MessageType.LIMITS.name:
+            return (
+                "The device's plant bears no output within these limits.",
+                "Ask for what it bears: set limits without arguments, and look at the answer.",
             )
         case ErrorCode.ARGUMENT:
             return (f"The device does not accept a value in {request}.", "See docs/LINK.md.")

@@ -19,6 +19,7 @@ static uint32_t net_memory[(EC_NET_MEMORY(EC_MAX_NEURONS, EC_MAX_ACT, EC_MAX_OBS
 static uint32_t policy_ram[(EC_POLICY_RAM + 3u) / 4u + (EC_POLICY_RAM == 0)];
 static int16_t raw[EC_MAX_OBS];
 static int16_t outputs[EC_MAX_ACT];
+static ec_limit limits[EC_MAX_ACT];
 static uint8_t request[EC_REQUEST_SIZE(EC_MAX_PAYLOAD)];
 static uint8_t reply[EC_REPLY_SIZE(EC_MAX_PAYLOAD, EC_MAX_ACT)];
 static ec_device device;
@@ -45,11 +46,12 @@ int main(int argc, char **argv)
         .net_memory_size = sizeof net_memory,
         .raw = raw,
         .outputs = outputs,
+        .limits = limits,
         .request = request,
         .reply = reply,
         .ticks = ec_port_ticks,
         .tick_hz = ec_port_tick_hz(),
-        .rig = {ec_rig_apply, ec_rig_safe, NULL},
+        .rig = ec_rig_open(),
     };
     if (ec_device_init(&device, &config) != 0)
         return 1; /* the rig is safe */

@@ -180,6 +180,30 @@ static uint32_t reset(ec_device *device, const uint8_t *request, uint32_t length
     return accept_mode(device, reply, 2);
 }
 
+/* What the plant bears at an output, whatever a host says. */
+static void set_hard_limit(const ec_rig *rig, unsigned output, ec_limit *limit)
+{
+    *limit = (ec_limit)EC_LIMIT_NONE;
+    if (rig->limit)
+        rig->limit(rig->context, output, limit);
+}
+
+/* Applies the network's outputs to the plant as far as limits let them. How many it changed. */
+static unsigned apply_outputs(const ec_device *device)
+{
+    const ec_device_config *config = device->config;
+    const int16_t *wanted = device->net.output;
+    int16_t *outputs = config->outputs;
+    unsigned n = device->policy->spec.n_act;
+    for (unsigned a = 0; a < n; a++)
+        outputs[a] = ec_limit_output(&config->limits[a], wanted[a], outputs[a]);
+    config->rig.apply(config->rig.context, outputs, n);
+    unsigned clamps = 0;
+    for (unsigned a = 0; a < n; a++)
+        clamps += outputs[a] != wanted[a];
+    return clamps;
+}
+
 static void count_step(ec_step_statistics *statistics, uint32_t ticks)
 {
     if (statistics->steps == 0 || ticks < statistics->least_ticks)
@@ -208,9 +232,7 @@ static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length,
     uint32_t ticks = config->ticks() - start;
 
     /* The plant first: the rest may wait. */
-    for (unsigned a = 0; a < n_act; a++)
-        config->outputs[a] = net->output[a];
-    config->rig.apply(config->rig.context, config->outputs, n_act);
+    device->statistics.clamps += apply_outputs(device);
 
     count_step(&device->statistics, ticks);
     if (device->digesting)
@@ -299,6 +321,7 @@ static uint32_t status(const ec_device *device, uint32_t length, uint8_t *reply)
     ec_put32(reply + 24, statistics->steps);
     ec_put32(reply + 28, statistics->least_ticks);
     ec_put32(reply + 32, statistics->most_ticks);
+    ec_put32(reply + 36, statistics->clamps);
     ec_put32(reply + 40, (uint32_t)statistics->sum_ticks);
     ec_put32(reply + 44, (uint32_t)(statistics->sum_ticks >> 32));
     put_outputs(reply + 48, device->config->outputs, n_act);
@@ -326,6 +349,32 @@ static uint32_t peek(const ec_device *device, const uint8_t *request, uint32_t l
     return 4 + count;
 }
 
+static uint32_t set_limits(const ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    if (length < 4 + EC_LIMIT_SIZE || (length - 4) % EC_LIMIT_SIZE != 0)
+        return refuse(reply, EC_REFUSED_LENGTH, 0);
+    uint32_t first = ec_get32(request);
+    unsigned count = (unsigned)(length - 4) / EC_LIMIT_SIZE;
+    if (first >= config->max_act || count > config->max_act - first)
+        return refuse(reply, EC_REFUSED_CAPACITY, config->max_act);
+    for (int setting = 0; setting < 2; setting++) { /* all, once all are found good */
+        for (unsigned i = 0; i < count; i++) {
+            unsigned output = (unsigned)first + i;
+            ec_limit limit;
+            set_hard_limit(&config->rig, output, &limit);
+            if (!ec_limit_narrow(&limit, request + 4 + EC_LIMIT_SIZE * i))
+                return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+            if (setting)
+                config->limits[output] = limit;
+        }
+    }
+    (void)accept_mode(device, reply, 4);
+    for (unsigned i = 0; i < count; i++)
+        ec_limit_put(&config->limits[first + i], reply + 4 + EC_LIMIT_SIZE * i);
+    return length;
+}
+
 static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply)
 {
     const uint8_t *request = packet + EC_PACKET_HEADER;
@@ -348,6 +397,8 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
         return stop(device, length, reply);
     case EC_PEEK:
         return peek(device, request, length, reply);
+    case EC_LIMITS:
+        return set_limits(device, request, length, reply);
     default:
         return refuse(reply, EC_REFUSED_TYPE, packet[0]);
     }
@@ -445,8 +496,8 @@ static bool is_aligned(const void *p)
 
 static bool is_possible(const ec_device_config *config)
 {
-    return config->board && config->chip_id && config->raw && config->outputs && config->request &&
-           config->reply && config->ticks && config->rig.apply && config->rig.safe &&
+    return config->board && config->chip_id && config->raw && config->outputs && config->limits &&
+           config->request && config->reply && config->ticks && config->rig.apply && config->rig.safe &&
            config->max_obs >= 1 && config->max_obs <= 1024 && config->max_act >= 1 &&
            config->max_act <= 64 && config->max_neurons >= 1 && config->max_neurons <= 1024 &&
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&
@@ -467,6 +518,8 @@ int ec_device_init(ec_device *device, const ec_device_config *config)
         return EC_ERR_ARGUMENT;
     }
     *device = (ec_device){.config = config};
+    for (unsigned a = 0; a < config->max_act; a++)
+        set_hard_limit(&config->rig, a, &config->limits[a]);
     ec_frame_receiver_init(&device->receiver, config->request, EC_REQUEST_SIZE(config->max_payload));
     enter_rest(device); /* safe before the golden trace takes its time */
     uint32_t detail;

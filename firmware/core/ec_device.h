@@ -15,6 +15,7 @@
 #define EC_DEVICE_H
 
 #include "ec_frame.h"
+#include "ec_limit.h"
 #include "ec_net.h"
 
 #define EC_LINK_VERSION      1
@@ -37,7 +38,8 @@ enum {
     EC_UPLOAD_COMMIT,
     EC_STATUS,
     EC_STOP,
-    EC_PEEK
+    EC_PEEK,
+    EC_LIMITS
 };
 
 enum {
@@ -72,8 +74,9 @@ enum { EC_SOURCE_NONE, EC_SOURCE_BUILTIN, EC_SOURCE_RAM };
     EC_FRAME_SIZE(EC_PACKET_SIZE(EC_REPLY_PAYLOAD(max_payload, max_act)))
 
 /* The plant's side: what the device does to motors, heaters, LEDs. Outputs are as docs/MODEL.md has
- * them, 2048 for 1.0, not clamped. A hook clamps to what its plant bears, and leaves in `outputs`
- * what it applied: STATUS tells that. It returns soon: a step's reply waits for it. */
+ * them, 2048 for 1.0, within the limits that hold. A hook may clamp further, and leaves in `outputs`
+ * what it applied: STATUS tells that, and the slew counts from it. It returns soon: a step's reply
+ * waits for it. */
 typedef struct {
     /* Applies the outputs of a control step; n is the policy's n_act. */
     void (*apply)(void *context, int16_t *outputs, unsigned n);
@@ -81,8 +84,11 @@ typedef struct {
      * policy. Called at power on, before ec_device_init refuses a config, at the beginning and the
      * end of an episode, when the host falls silent, and by every ec_device_poll outside an episode,
      * so that a plant with a watchdog of its own is fed. A golden trace takes its time between two
-     * calls. */
+     * calls. No limit holds for what the hook leaves in `outputs`: rest is safe, and reached at once. */
     void (*safe)(void *context, int16_t *outputs, unsigned n);
+    /* Narrows what is allowed at that output to what the plant bears: a host may narrow it further,
+     * never widen it. Always the same. Null: the plant bears anything. */
+    void (*limit)(void *context, unsigned output, ec_limit *limit);
     void *context;
 } ec_rig;
 
@@ -111,6 +117,7 @@ typedef struct {
     uint32_t net_memory_size; /* EC_NET_MEMORY(max_neurons, max_act, max_obs) or more */
     int16_t *raw;             /* max_obs */
     int16_t *outputs;         /* max_act: what is applied to the plant */
+    ec_limit *limits;         /* max_act: what it is kept to */
     uint8_t *request;         /* EC_REQUEST_SIZE(max_payload) */
     uint8_t *reply;           /* EC_REPLY_SIZE(max_payload, max_act) */
 
@@ -125,6 +132,7 @@ typedef struct {
     uint32_t least_ticks;
     uint32_t most_ticks;
     uint64_t sum_ticks;
+    uint32_t clamps; /* outputs that were applied otherwise than the network gave them */
 } ec_step_statistics;
 
 /* The caller reads `reply`; all else is the device's own. It must stay where it was initialised. */

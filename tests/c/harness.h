@@ -51,6 +51,7 @@ static uint32_t policy_ram[RAM_SIZE / 4];
 static uint32_t net_memory[EC_NET_MEMORY(MAX_NEURONS, MAX_ACT, MAX_OBS) / 4];
 static int16_t raw[MAX_OBS];
 static int16_t outputs[MAX_ACT];
+static ec_limit limits[64]; /* as many as a device can have outputs */
 static uint8_t request_buffer[EC_REQUEST_SIZE(MAX_PAYLOAD)];
 static uint8_t reply_buffer[EC_REPLY_SIZE(MAX_PAYLOAD, MAX_ACT)];
 static ec_device_config config;
@@ -114,11 +115,12 @@ static void configure(void)
         .net_memory_size = sizeof net_memory,
         .raw = raw,
         .outputs = outputs,
+        .limits = limits,
         .request = request_buffer,
         .reply = reply_buffer,
         .ticks = ticks,
         .tick_hz = 1000000,
-        .rig = {apply, make_safe, &plant},
+        .rig = {.apply = apply, .safe = make_safe, .context = &plant},
     };
 }
 
@@ -303,7 +305,7 @@ static void begin_episode(void)
 
 /* What hostile bytes must leave alone. */
 typedef struct {
-    uint32_t state, digest, steps, made_safe, applied;
+    uint32_t state, digest, limits, steps, made_safe, applied;
     uint32_t upload_size, upload_received;
     uint16_t session, number;
     uint8_t mode;
@@ -316,6 +318,7 @@ static snapshot look(void)
     memset(&s, 0, sizeof s);
     s.state = ec_net_digest(&device.net, 0);
     s.digest = device.digest;
+    s.limits = ec_crc32(0, limits, sizeof limits);
     s.steps = device.statistics.steps;
     s.made_safe = plant.made_safe;
     s.applied = plant.applied;
@@ -335,14 +338,14 @@ static void check_unchanged(snapshot before)
 }
 
 /* One good request of every type, numbered from 1000. */
-#define N_REQUESTS 9
+#define N_REQUESTS 10
 
 static frame good_request(unsigned i)
 {
     static const uint8_t payload[MAX_PAYLOAD] = {0};
     uint16_t number = (uint16_t)(1000 + i);
     uint16_t step_length = (uint16_t)(2 * device.policy->spec.n_obs);
-    const uint8_t lengths[N_REQUESTS] = {6, 8, (uint8_t)step_length, 4, 4, 0, 0, 0, 4};
+    const uint8_t lengths[N_REQUESTS] = {6, 8, (uint8_t)step_length, 4, 4, 0, 0, 0, 4, 10};
     uint8_t type = (uint8_t)(EC_HELLO + i);
     return frame_of(type, SESSION, number, type == EC_HELLO ? hello : payload, lengths[i]);
 }

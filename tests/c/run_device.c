@@ -9,6 +9,7 @@
 #include "test_device.c"
 #include "test_evolve.c"
 #include "test_frame.c"
+#include "test_limit.c"
 #include "test_session.c"
 #include "test_upload.c"
 

@@ -20,7 +20,7 @@ static uint32_t now_ms;
 static unsigned applied;
 static bool safe;
 
-void ec_rig_apply(void *context, int16_t *outputs, unsigned n)
+static void apply_outputs(void *context, int16_t *outputs, unsigned n)
 {
     (void)context;
     (void)outputs;
@@ -29,12 +29,17 @@ void ec_rig_apply(void *context, int16_t *outputs, unsigned n)
     safe = false;
 }
 
-void ec_rig_safe(void *context, int16_t *outputs, unsigned n)
+static void make_safe(void *context, int16_t *outputs, unsigned n)
 {
     (void)context;
     (void)outputs;
     (void)n;
     safe = true;
+}
+
+ec_rig ec_rig_open(void)
+{
+    return (ec_rig){.apply = apply_outputs, .safe = make_safe};
 }
 
 static uint32_t request(uint8_t *line, uint8_t type, uint16_t sequence, uint8_t *payload, uint32_t size)
