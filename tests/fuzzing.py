@@ -38,6 +38,8 @@ FLAGS = ["-std=c99", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
 FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
+LIMIT, EPISODE, CLOCK = 11, 12, 13
+HELLO_TO_RESULT = range(12)
 UPLOAD_COMMIT = 6
 
 
@@ -102,14 +104,22 @@ def transfer(image: bytes) -> bytes:
 
 def device_seeds() -> list[bytes]:
     lines = [bytes.fromhex(case["line"]) for case in cases("frames")]
-    requests = [bytes([REQUEST, kind, 0]) for kind in range(12)]
+    requests = [bytes([REQUEST, kind, 0]) for kind in HELLO_TO_RESULT]
     steps = bytes([STEP]) + counted(bytes(range(10)))
     episode = struct.pack("<BBH", RESET, 1, 100) + 3 * steps + struct.pack("<BH", WAIT, 101)
     changed = [struct.pack("<BBHB", UPLOAD, which, 48, bits) for which in (0, 1) for bits in (0, 1)]
+    tick = struct.pack("<BH", CLOCK, 50)
+    limit = struct.pack("<BB", LIMIT, 1) + counted(struct.pack("<hhH", -3, 5, 2))
+    clocked = [
+        limit + struct.pack("<BBBHHH", EPISODE, ends, verdict, 5, 60, silence) + 9 * tick
+        + struct.pack("<BH", WAIT, 11)
+        for ends, verdict, silence in ((3, 1, 0), (3, 2, 0), (0, 0, 0), (0, 0, 10), (255, 0, 0))
+    ]  # fmt: skip
     images = [bytes.fromhex(case["image"]) for case in cases("images")]
     programs = [
         *(bytes([BYTES]) + counted(line[:255]) for line in lines),
         *requests,
+        *clocked,
         *(upload + episode for upload in changed),
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),

@@ -16,6 +16,9 @@ MISTAKES = {
     "silence leaves the plant as it is": (
         "device", "ec_device.c", "enter(device, EC_MODE_SAFE);", "device->mode = EC_MODE_SAFE;",
     ),
+    "an episode that was ended still runs": (
+        "device", "ec_device.c", "ec_episode_stop(&device->episode, EC_END_STOPPED);", ";",
+    ),
     "repeats are carried out": (
         "device", "ec_device.c", "sequence == device->sequence", "false",
     ),

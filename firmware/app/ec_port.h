@@ -23,8 +23,9 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity);
  * takes them: the rest is dropped then. */
 void ec_port_write(const uint8_t *bytes, uint32_t length);
 
-/* Sleeps until bytes came, at most EC_PORT_IDLE_MS. May return at any time before. */
-void ec_port_idle(void);
+/* Sleeps until bytes came, at most EC_PORT_IDLE_MS and at most `ticks`. May return at any time before:
+ * at once, where the port cannot wake so soon. */
+void ec_port_idle(uint32_t ticks);
 
 /* Milliseconds since power on; wraps at 2^32. Called at least every EC_PORT_IDLE_MS, or every step. */
 uint32_t ec_port_milliseconds(void);

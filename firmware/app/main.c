@@ -59,6 +59,7 @@ int main(int argc, char **argv)
     for (;;) {
         uint8_t bytes[64];
         ec_device_poll(&device, ec_port_milliseconds());
+        uint32_t wait = ec_device_clock(&device);
         uint32_t count = ec_port_read(bytes, sizeof bytes);
         for (uint32_t i = 0; i < count; i++) {
             uint32_t size = ec_device_receive(&device, bytes[i]);
@@ -69,6 +70,6 @@ int main(int argc, char **argv)
             }
         }
         if (count == 0)
-            ec_port_idle();
+            ec_port_idle(wait);
     }
 }

@@ -78,9 +78,12 @@ void ec_port_write(const uint8_t *bytes, uint32_t length)
     }
 }
 
-/* With interrupts masked, one that comes after the look at the ring still ends the sleep. */
-void ec_port_idle(void)
+/* An interrupt ends a sleep EC_PORT_IDLE_MS later at the latest: what is due before is waited for awake.
+ * With interrupts masked, one that comes after the look at the ring still ends the sleep. */
+void ec_port_idle(uint32_t ticks)
 {
+    if (ticks < EC_PORT_IDLE_MS * TICKS_PER_MS)
+        return;
     cpu_mask();
     if (ring.tail == ring.head)
         cpu_sleep();

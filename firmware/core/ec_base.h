@@ -46,6 +46,12 @@ static inline void ec_put32(uint8_t *p, uint32_t x)
     ec_put16(p + 2, (uint16_t)(x >> 16));
 }
 
+static inline void ec_put64(uint8_t *p, uint64_t x)
+{
+    ec_put32(p, (uint32_t)x);
+    ec_put32(p + 4, (uint32_t)(x >> 32));
+}
+
 /* The two's complement value of 16 bits, without a conversion that C leaves to the compiler. */
 static inline int32_t ec_signed16(uint16_t x)
 {

@@ -21,6 +21,13 @@ static void put_outputs(uint8_t *p, const int16_t *outputs, unsigned n)
         ec_put16(p + 2 * a, (uint16_t)outputs[a]);
 }
 
+/* As much as fits; zeros stand there already. */
+static void put_name(uint8_t *p, const char *name, unsigned most)
+{
+    for (unsigned i = 0; i < most && name[i]; i++)
+        p[i] = (uint8_t)name[i];
+}
+
 static uint32_t accept(uint8_t *reply, uint32_t length)
 {
     clear(reply, length);
@@ -57,9 +64,10 @@ static void make_safe(const ec_device *device)
     config->rig.safe(config->rig.context, config->outputs, n);
 }
 
-/* Every mode begins with the safe action; in RUN the first step ends it. */
+/* Every mode begins with the safe action; in RUN and CLOCKED the first step ends it. */
 static void enter(ec_device *device, uint8_t mode)
 {
+    ec_episode_stop(&device->episode, EC_END_STOPPED);
     device->mode = mode;
     make_safe(device);
 }
@@ -151,8 +159,7 @@ static uint32_t hello(const ec_device *device, uint8_t *reply)
     ec_put16(reply + 40, config->max_obs);
     ec_put16(reply + 42, config->max_act);
     ec_put16(reply + 44, config->max_neurons);
-    for (unsigned i = 0; i < EC_BOARD_NAME_SIZE && config->board[i]; i++)
-        reply[48 + i] = (uint8_t)config->board[i];
+    put_name(reply + 48, config->board, EC_BOARD_NAME_SIZE);
     copy(reply + 64, config->chip_id, EC_CHIP_ID_SIZE);
     return length;
 }
@@ -178,6 +185,48 @@ static uint32_t reset(ec_device *device, const uint8_t *request, uint32_t length
     device->silence_ms = silence_ms;
     enter(device, EC_MODE_RUN);
     return accept_mode(device, reply, 2);
+}
+
+static uint32_t begin_episode(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_rig *rig = &device->config->rig;
+    if (length != 16)
+        return refuse(reply, EC_REFUSED_LENGTH, 16);
+    uint32_t most = ec_get32(request + 4);
+    uint32_t period = ec_get32(request + 8);
+    uint32_t silence_ms = ec_get32(request + 12);
+    bool heard = silence_ms >= EC_SILENCE_MS_LEAST && silence_ms <= EC_SILENCE_MS_MOST;
+    if (most == 0 || period > EC_PERIOD_MOST || !(heard || silence_ms == 0))
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+    if (!rig->plant)
+        return refuse(reply, EC_REFUSED_PLANT, 0);
+    if (device->mode == EC_MODE_FAULT)
+        return refuse(reply, EC_REFUSED_MODE, EC_MODE_FAULT);
+    if (!device->policy)
+        return refuse(reply, EC_REFUSED_IMAGE, 0);
+
+    enter_rest(device);
+    uint32_t reason = rig->begin(rig->context, device->policy, ec_get32(request));
+    if (reason != 0)
+        return refuse(reply, EC_REFUSED_PLANT, reason);
+    ec_net_reset(&device->net);
+    device->silence_ms = silence_ms;
+    enter(device, EC_MODE_CLOCKED);
+    ec_episode_begin(&device->episode, most, period, device->config->ticks());
+    return accept_mode(device, reply, 2);
+}
+
+static uint32_t result(const ec_device *device, uint32_t length, uint8_t *reply)
+{
+    const char *plant = device->config->rig.plant;
+    if (length != 0)
+        return refuse(reply, EC_REFUSED_LENGTH, 0);
+    if (!plant)
+        return refuse(reply, EC_REFUSED_PLANT, 0);
+    length = accept_mode(device, reply, EC_EPISODE_SIZE + EC_PLANT_NAME_SIZE);
+    ec_episode_put(&device->episode, reply);
+    put_name(reply + EC_EPISODE_SIZE, plant, EC_PLANT_NAME_SIZE);
+    return length;
 }
 
 /* What the plant bears at an output, whatever a host says. */
@@ -214,6 +263,20 @@ static void count_step(ec_step_statistics *statistics, uint32_t ticks)
     statistics->steps++;
 }
 
+/* One control step of the network, from config->raw to the plant. The ticks that the network took. */
+static uint32_t control(ec_device *device)
+{
+    const ec_device_config *config = device->config;
+    uint32_t start = config->ticks();
+    ec_net_step(&device->net, config->raw);
+    uint32_t ticks = config->ticks() - start;
+
+    /* The plant first: the rest may wait. */
+    device->statistics.clamps += apply_outputs(device);
+    count_step(&device->statistics, ticks);
+    return ticks;
+}
+
 static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
 {
     const ec_device_config *config = device->config;
@@ -227,14 +290,7 @@ static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length,
     for (unsigned i = 0; i < n_obs; i++)
         config->raw[i] = (int16_t)ec_signed16(ec_get16(request + 2 * i));
 
-    uint32_t start = config->ticks();
-    ec_net_step(net, config->raw);
-    uint32_t ticks = config->ticks() - start;
-
-    /* The plant first: the rest may wait. */
-    device->statistics.clamps += apply_outputs(device);
-
-    count_step(&device->statistics, ticks);
+    uint32_t ticks = control(device);
     if (device->digesting)
         device->digest = ec_net_digest(net, device->digest);
     length = accept_mode(device, reply, 12 + 2 * n_act);
@@ -322,8 +378,7 @@ static uint32_t status(const ec_device *device, uint32_t length, uint8_t *reply)
     ec_put32(reply + 28, statistics->least_ticks);
     ec_put32(reply + 32, statistics->most_ticks);
     ec_put32(reply + 36, statistics->clamps);
-    ec_put32(reply + 40, (uint32_t)statistics->sum_ticks);
-    ec_put32(reply + 44, (uint32_t)(statistics->sum_ticks >> 32));
+    ec_put64(reply + 40, statistics->sum_ticks);
     put_outputs(reply + 48, device->config->outputs, n_act);
     return length;
 }
@@ -399,6 +454,10 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
         return peek(device, request, length, reply);
     case EC_LIMITS:
         return set_limits(device, request, length, reply);
+    case EC_EPISODE:
+        return begin_episode(device, request, length, reply);
+    case EC_RESULT:
+        return result(device, length, reply);
     default:
         return refuse(reply, EC_REFUSED_TYPE, packet[0]);
     }
@@ -429,6 +488,13 @@ static uint32_t send_kept(ec_device *device)
     return device->reply_size;
 }
 
+/* Whether a request that was carried out keeps silence away: section 3. */
+static bool leads(const ec_device *device, uint8_t type)
+{
+    return type == EC_RESET || type == EC_STEP || type == EC_EPISODE ||
+           (type == EC_RESULT && device->mode == EC_MODE_CLOCKED);
+}
+
 static uint32_t send_result(ec_device *device, uint32_t length)
 {
     const ec_device_config *config = device->config;
@@ -437,8 +503,7 @@ static uint32_t send_result(ec_device *device, uint32_t length)
     put_reply_header(packet, config->request);
     uint8_t *reply = packet + EC_PACKET_HEADER;
     length = carry_out(device, config->request, length, reply);
-    uint8_t type = config->request[0];
-    device->kept_leads = (type == EC_RESET || type == EC_STEP) && reply[0] == EC_OK;
+    device->kept_leads = reply[0] == EC_OK && leads(device, config->request[0]);
     device->reply_size = ec_frame_encode(config->reply, packet, EC_PACKET_HEADER + length);
     return send_kept(device);
 }
@@ -476,12 +541,50 @@ void ec_device_poll(ec_device *device, uint32_t now_ms)
         device->led = false;
         device->led_ms = now_ms;
     }
-    if (device->mode != EC_MODE_RUN) {
+    if (device->mode != EC_MODE_RUN && device->mode != EC_MODE_CLOCKED) {
         make_safe(device);
-    } else if (now_ms - device->led_ms > device->silence_ms) {
+    } else if (device->silence_ms > 0 && now_ms - device->led_ms > device->silence_ms) {
         device->silences++;
+        ec_episode_stop(&device->episode, EC_END_SILENCE);
         enter(device, EC_MODE_SAFE);
     }
+}
+
+/* ---- device-clocked episodes ---- */
+
+static void take_clocked_step(ec_device *device)
+{
+    const ec_device_config *config = device->config;
+    const ec_rig *rig = &config->rig;
+    ec_episode *episode = &device->episode;
+    unsigned n_obs = device->policy->spec.n_obs;
+    uint32_t clamps = device->statistics.clamps;
+    int32_t reward = 0;
+
+    ec_episode_start_step(episode, config->ticks());
+    rig->sense(rig->context, config->raw, n_obs);
+    (void)control(device);
+    uint32_t applied = config->ticks();
+    episode->clamps += device->statistics.clamps - clamps;
+    ec_episode_trace(episode, config->raw, n_obs);
+    ec_episode_trace(episode, config->outputs, device->policy->spec.n_act);
+    uint8_t verdict = rig->judge(rig->context, &reward);
+    if (verdict != EC_PLANT_GOES_ON)
+        ec_episode_stop(episode, verdict == EC_PLANT_ENDED ? EC_END_DONE : EC_END_FAULT);
+    ec_episode_finish_step(episode, applied, reward);
+    if (episode->end != EC_END_RUNS)
+        enter(device, episode->end == EC_END_FAULT ? EC_MODE_SAFE : EC_MODE_IDLE);
+}
+
+uint32_t ec_device_clock(ec_device *device)
+{
+    if (device->mode != EC_MODE_CLOCKED)
+        return EC_NEVER;
+    uint32_t wait = ec_episode_wait(&device->episode, device->config->ticks());
+    if (wait > 0)
+        return wait;
+    take_clocked_step(device);
+    return device->mode == EC_MODE_CLOCKED ? ec_episode_wait(&device->episode, device->config->ticks()) : EC_NEVER;
 }
 
 /* As words need it: 8-bit cores take them anywhere. */
@@ -498,6 +601,7 @@ static bool is_possible(const ec_device_config *config)
 {
     return config->board && config->chip_id && config->raw && config->outputs && config->limits &&
            config->request && config->reply && config->ticks && config->rig.apply && config->rig.safe &&
+           (!config->rig.plant || (config->rig.begin && config->rig.sense && config->rig.judge)) &&
            config->max_obs >= 1 && config->max_obs <= 1024 && config->max_act >= 1 &&
            config->max_act <= 64 && config->max_neurons >= 1 && config->max_neurons <= 1024 &&
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&

@@ -4,6 +4,7 @@
  *     ec_device_init(&device, &config);
  *     for (;;) {
  *         ec_device_poll(&device, milliseconds());
+ *         ec_device_clock(&device);
  *         for each byte that came:
  *             if ((size = ec_device_receive(&device, byte)) > 0) {
  *                 ec_device_poll(&device, milliseconds());
@@ -14,6 +15,7 @@
 #ifndef EC_DEVICE_H
 #define EC_DEVICE_H
 
+#include "ec_episode.h"
 #include "ec_frame.h"
 #include "ec_limit.h"
 #include "ec_net.h"
@@ -27,7 +29,10 @@
 #define EC_SILENCE_MS_LEAST  10u
 #define EC_SILENCE_MS_MOST   60000u
 
-enum { EC_MODE_IDLE, EC_MODE_RUN, EC_MODE_SAFE, EC_MODE_FAULT };
+#define EC_PLANT_NAME_SIZE   16
+#define EC_REWARD_ONE        65536 /* the reward that means 1.0 */
+
+enum { EC_MODE_IDLE, EC_MODE_RUN, EC_MODE_SAFE, EC_MODE_FAULT, EC_MODE_CLOCKED };
 
 enum {
     EC_HELLO = 1,
@@ -39,7 +44,9 @@ enum {
     EC_STATUS,
     EC_STOP,
     EC_PEEK,
-    EC_LIMITS
+    EC_LIMITS,
+    EC_EPISODE,
+    EC_RESULT
 };
 
 enum {
@@ -52,8 +59,12 @@ enum {
     EC_REFUSED_IMAGE,
     EC_REFUSED_OFFSET,
     EC_REFUSED_GOLDEN,
-    EC_REFUSED_ARGUMENT
+    EC_REFUSED_ARGUMENT,
+    EC_REFUSED_PLANT
 };
+
+/* What a plant says of a step: the episode goes on, it has ended, or the plant must be made safe. */
+enum { EC_PLANT_GOES_ON, EC_PLANT_ENDED, EC_PLANT_FAILED };
 
 enum {
     EC_CAUSE_UNKNOWN,
@@ -89,6 +100,19 @@ typedef struct {
     /* Narrows what is allowed at that output to what the plant bears: a host may narrow it further,
      * never widen it. Always the same. Null: the plant bears anything. */
     void (*limit)(void *context, unsigned output, ec_limit *limit);
+
+    /* A plant that is observed from here, by the name that hosts know it by: RESULT tells 16 letters
+     * of it. Null: there is none, and no device-clocked episode; the hooks below are not called. */
+    const char *plant;
+    /* To an episode's beginning, which the seed decides where there is a choice. `policy` is in use
+     * as long as the episode: its map tells what a count is. Comes after the safe action, and
+     * returns soon: a plant that needs time says no until it is ready. 0, or the plant's reason. */
+    uint32_t (*begin)(void *context, const ec_policy *policy, uint32_t seed);
+    /* Observes: the policy's n_obs counts. */
+    void (*sense)(void *context, int16_t *raw, unsigned n);
+    /* What came of the outputs applied last: EC_PLANT_..., and the reward in 1 / EC_REWARD_ONE, which
+     * is 0 at the call. */
+    uint8_t (*judge)(void *context, int32_t *reward);
     void *context;
 } ec_rig;
 
@@ -154,8 +178,8 @@ typedef struct {
     uint8_t stray[EC_FRAME_SIZE(EC_PACKET_SIZE(5u))]; /* the reply to who is not in session */
 
     uint32_t now_ms;
-    uint32_t led_ms; /* when the host last led the plant: a RESET or STEP that was carried out */
-    uint32_t silence_ms;
+    uint32_t led_ms; /* when the host last led the plant: docs/LINK.md section 3 says by what */
+    uint32_t silence_ms; /* 0: never too long */
     bool led;        /* since the last poll */
     bool kept_leads; /* the kept reply is of such a request: its repeat leads too */
 
@@ -167,6 +191,7 @@ typedef struct {
     uint32_t repeats;
     uint32_t silences;
     ec_step_statistics statistics;
+    ec_episode episode; /* the last one that was device-clocked */
 } ec_device;
 
 /* Applies the safe action, opens the built-in policy and runs its golden trace: IDLE or FAULT. Takes
@@ -174,10 +199,16 @@ typedef struct {
  * then too, as far as there is a hook for it. */
 int ec_device_init(ec_device *device, const ec_device_config *config);
 
-/* Tells the time: milliseconds since power on, wrapping at 2^32. Enters SAFE when the host led the
- * plant by no RESET or STEP for too long; outside an episode applies the safe action again. Call it
+/* Tells the time: milliseconds since power on, wrapping at 2^32. Enters SAFE when the host did not
+ * lead the plant for too long; outside an episode applies the safe action again. Call it
  * often, and before whatever blocks: silence is measured from one call to another. */
 void ec_device_poll(ec_device *device, uint32_t now_ms);
+
+/* Takes the step of a device-clocked episode that is due, if one is. The result is how many ticks
+ * there are until the next, 0 if that is late already: call it again then at the latest, and sleep
+ * meanwhile. EC_NEVER outside of such an episode. */
+#define EC_NEVER UINT32_MAX
+uint32_t ec_device_clock(ec_device *device);
 
 /* Takes one byte from the line. The result is 0, or the size of the frame at device->reply, to be
  * sent before the next call. Carries the request out: a byte may take a control step, the last one

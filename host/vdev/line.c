@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <time.h>
@@ -150,15 +151,24 @@ void line_write(const uint8_t *bytes, uint32_t length)
     }
 }
 
-void line_wait(int timeout_ms)
+void line_wait(uint32_t most_ns)
 {
-    /* The listener stands first, and is looked at first: whoever came because the client left finds
-     * its end in `events[1]`. A negative fd is passed over. */
-    struct pollfd events[2] = {{.fd = listener, .events = POLLIN}, {.fd = client, .events = POLLIN}};
-    if (poll(events, 2, timeout_ms) <= 0 || !events[0].revents)
+    struct timespec timeout = {.tv_nsec = most_ns};
+    fd_set ready;
+    FD_ZERO(&ready);
+    if (listener >= 0)
+        FD_SET(listener, &ready);
+    if (client >= 0)
+        FD_SET(client, &ready);
+    int highest = listener > client ? listener : client;
+    if (pselect(highest + 1, &ready, NULL, NULL, &timeout, NULL) <= 0)
+        return;
+    /* The listener, opened first, is looked at first: whoever came because the client left finds its
+     * end in `ready` too. */
+    if (listener < 0 || !FD_ISSET(listener, &ready))
         return;
     if (client < 0)
         welcome();
-    else if (!events[1].revents)
+    else if (!FD_ISSET(client, &ready))
         turn_away();
 }

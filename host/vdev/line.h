@@ -25,7 +25,7 @@ uint32_t line_read(uint8_t *bytes, uint32_t capacity);
 void line_write(const uint8_t *bytes, uint32_t length);
 
 /* Sleeps until bytes or a client came. Call it whenever there is nothing to read: clients are welcomed
- * and turned away here. */
-void line_wait(int timeout_ms);
+ * and turned away here. most_ns: less than a second. */
+void line_wait(uint32_t most_ns);
 
 #endif

@@ -142,16 +142,19 @@ void ec_port_write(const uint8_t *bytes, uint32_t length)
     line_write(bytes, length);
 }
 
-void ec_port_idle(void)
+void ec_port_idle(uint32_t ticks)
 {
     if (getppid() != parent)
         exit(0);
+    uint32_t most_ns = EC_PORT_IDLE_MS * NS_PER_MS;
+    if (ticks < most_ns)
+        most_ns = ticks;
     if (!hearing) {
-        line_wait(EC_PORT_IDLE_MS);
+        line_wait(most_ns);
         return;
     }
     uint64_t last_ns = heard_ns + line_pending() * byte_ns;
-    uint64_t limit_ns = nanoseconds() + EC_PORT_IDLE_MS * NS_PER_MS;
+    uint64_t limit_ns = nanoseconds() + most_ns;
     sleep_until(last_ns < limit_ns ? last_ns : limit_ns);
 }
 

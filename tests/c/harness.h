@@ -85,17 +85,59 @@ static void make_safe(void *context, int16_t *o, unsigned n)
 }
 
 static uint32_t clock_ticks;
+static uint32_t tick_cost; /* of a look at the clock: so much every step takes */
 
 static uint32_t ticks(void)
 {
-    return clock_ticks += 7; /* so every step takes 7 */
+    return clock_ticks += tick_cost;
+}
+
+/* A plant that is observed on the device's side: it counts, and ends when it is told to. */
+static struct {
+    uint32_t refusal;  /* begin's */
+    uint32_t seed;     /* of the last begin */
+    unsigned begun, sensed, judged;
+    unsigned ends;     /* with this step of an episode, 0: never */
+    uint8_t verdict;   /* then */
+    int32_t reward;    /* of every step */
+} clocked;
+
+static uint32_t begin(void *context, const ec_policy *policy, uint32_t first)
+{
+    CHECK(context == &plant && policy == device.policy);
+    if (clocked.refusal != 0)
+        return clocked.refusal;
+    clocked.begun++;
+    clocked.seed = first;
+    clocked.sensed = clocked.judged = 0;
+    return 0;
+}
+
+static void sense(void *context, int16_t *counts, unsigned n)
+{
+    CHECK(context == &plant && n == device.policy->spec.n_obs);
+    CHECK_EQUAL(clocked.judged, clocked.sensed);
+    for (unsigned i = 0; i < n; i++)
+        counts[i] = (int16_t)((int)((clocked.seed + clocked.sensed * 7919u + i * 104729u) % 4001u) - 2000);
+    clocked.sensed++;
+}
+
+static uint8_t judge(void *context, int32_t *reward)
+{
+    CHECK(context == &plant);
+    CHECK_EQUAL(0, *reward);
+    clocked.judged++;
+    *reward = clocked.reward;
+    return clocked.judged == clocked.ends ? clocked.verdict : EC_PLANT_GOES_ON;
 }
 
 static void configure(void)
 {
     static const uint8_t chip_id[EC_CHIP_ID_SIZE] = "sixteen bytes id";
     clock_ticks = UINT32_MAX - 10; /* wraps soon */
+    tick_cost = 7;
     memset(&plant, 0, sizeof plant);
+    memset(&clocked, 0, sizeof clocked);
     plant.limit = INT16_MAX;
     config = (ec_device_config){
         .board = "test",
@@ -120,7 +162,15 @@ static void configure(void)
         .reply = reply_buffer,
         .ticks = ticks,
         .tick_hz = 1000000,
-        .rig = {.apply = apply, .safe = make_safe, .context = &plant},
+        .rig = {
+            .apply = apply,
+            .safe = make_safe,
+            .plant = "a plant of tests!",
+            .begin = begin,
+            .sense = sense,
+            .judge = judge,
+            .context = &plant,
+        },
     };
 }
 
@@ -244,6 +294,16 @@ static uint8_t ask_step(unsigned t)
     return ask(EC_STEP, payload, 2 * n);
 }
 
+static uint8_t ask_episode(uint32_t first, uint32_t most, uint32_t period, uint32_t silence_ms)
+{
+    uint8_t payload[16];
+    ec_put32(payload, first);
+    ec_put32(payload + 4, most);
+    ec_put32(payload + 8, period);
+    ec_put32(payload + 12, silence_ms);
+    return ask(EC_EPISODE, payload, sizeof payload);
+}
+
 static uint8_t ask_begin(uint32_t size)
 {
     uint8_t payload[4];
@@ -305,10 +365,10 @@ static void begin_episode(void)
 
 /* What hostile bytes must leave alone. */
 typedef struct {
-    uint32_t state, digest, limits, steps, made_safe, applied;
+    uint32_t state, digest, limits, steps, made_safe, applied, episode_steps;
     uint32_t upload_size, upload_received;
     uint16_t session, number;
-    uint8_t mode;
+    uint8_t mode, end;
     const ec_policy *policy;
 } snapshot;
 
@@ -318,6 +378,8 @@ static snapshot look(void)
     memset(&s, 0, sizeof s);
     s.state = ec_net_digest(&device.net, 0);
     s.digest = device.digest;
+    s.episode_steps = device.episode.steps;
+    s.end = device.episode.end;
     s.limits = ec_crc32(0, limits, sizeof limits);
     s.steps = device.statistics.steps;
     s.made_safe = plant.made_safe;
@@ -338,14 +400,14 @@ static void check_unchanged(snapshot before)
 }
 
 /* One good request of every type, numbered from 1000. */
-#define N_REQUESTS 10
+#define N_REQUESTS 12
 
 static frame good_request(unsigned i)
 {
     static const uint8_t payload[MAX_PAYLOAD] = {0};
     uint16_t number = (uint16_t)(1000 + i);
     uint16_t step_length = (uint16_t)(2 * device.policy->spec.n_obs);
-    const uint8_t lengths[N_REQUESTS] = {6, 8, (uint8_t)step_length, 4, 4, 0, 0, 0, 4, 10};
+    const uint8_t lengths[N_REQUESTS] = {6, 8, (uint8_t)step_length, 4, 4, 0, 0, 0, 4, 10, 16, 0};
     uint8_t type = (uint8_t)(EC_HELLO + i);
     return frame_of(type, SESSION, number, type == EC_HELLO ? hello : payload, lengths[i]);
 }

@@ -7,6 +7,7 @@
  */
 #include "harness.h"
 #include "test_device.c"
+#include "test_episode.c"
 #include "test_evolve.c"
 #include "test_frame.c"
 #include "test_limit.c"

@@ -292,14 +292,15 @@ static void test_good_frames_of_any_content_leave_the_device_sane(void)
     connect();
     for (unsigned i = 0; i < 100000; i++) {
         uint32_t length = noise() % (MAX_PAYLOAD + 1);
-        uint8_t type = (uint8_t)(EC_RESET + noise() % 10);
+        uint8_t type = (uint8_t)(EC_RESET + noise() % 12);
         if (noise() % 2) /* lengths and fields that pass more often */
             length = type == EC_RESET ? 8 : type == EC_STEP ? 2u * device.policy->spec.n_obs : noise() % 9;
         for (uint32_t b = 0; b < length; b++)
             payload[b] = (uint8_t)(noise() % 3 ? 0 : noise());
         (void)ask(type, payload, length);
-        CHECK(device.mode <= EC_MODE_SAFE);
+        CHECK(device.mode <= EC_MODE_SAFE || device.mode == EC_MODE_CLOCKED);
         ec_device_poll(&device, i * (noise() % 8));
+        (void)ec_device_clock(&device);
     }
     CHECK_EQUAL(EC_OK, upload(&other));
     CHECK_EQUAL(EC_OK, ask_reset(0));
@@ -327,6 +328,12 @@ static void test_an_impossible_config_is_refused(void)
     CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
     configure();
     config.rig.safe = NULL;
+    CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
+    configure();
+    config.rig.judge = NULL; /* a plant with half of its hooks */
+    CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
+    configure();
+    config.limits = NULL;
     CHECK_EQUAL(EC_ERR_ARGUMENT, ec_device_init(&device, &config));
 }
 

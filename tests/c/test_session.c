@@ -150,7 +150,7 @@ static void test_a_repeated_upload_does_not_advance(void)
 static void test_an_unknown_type_is_refused(void)
 {
     connect();
-    for (unsigned type = EC_LIMITS + 1; type < 0x80; type++) {
+    for (unsigned type = EC_RESULT + 1; type < 0x80; type++) {
         CHECK_EQUAL(EC_REFUSED_TYPE, ask((uint8_t)type, NULL, 0));
         CHECK_EQUAL(type, detail());
     }
@@ -165,7 +165,7 @@ static void test_every_wrong_length_is_refused(void)
         uint32_t right;
     } rules[] = {
         {EC_RESET, 8}, {EC_STEP, 2u * device.policy->spec.n_obs}, {EC_UPLOAD_BEGIN, 4},
-        {EC_UPLOAD_COMMIT, 0}, {EC_STATUS, 0}, {EC_STOP, 0}, {EC_PEEK, 4},
+        {EC_UPLOAD_COMMIT, 0}, {EC_STATUS, 0}, {EC_STOP, 0}, {EC_PEEK, 4}, {EC_EPISODE, 16}, {EC_RESULT, 0},
     };
     for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         for (uint32_t length = 0; length <= MAX_PAYLOAD; length++) {

@@ -13,7 +13,10 @@
 #define REST  77
 #define LIMIT (REST - 1)
 
-enum { BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, OPERATIONS };
+enum {
+    BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, LIMIT_OUTPUT, EPISODE,
+    CLOCK, OPERATIONS
+};
 
 enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
 
@@ -57,7 +60,7 @@ static void check_outputs(void)
     unsigned n = device.policy ? device.policy->spec.n_act : 0u;
     for (unsigned a = 0; a < n; a++) {
         bool safe = outputs[a] == REST;
-        CHECK(safe || device.mode == EC_MODE_RUN);
+        CHECK(safe || device.mode == EC_MODE_RUN || device.mode == EC_MODE_CLOCKED);
         CHECK(safe == (outputs[0] == REST));
         CHECK(safe || (-LIMIT <= outputs[a] && outputs[a] <= LIMIT));
     }
@@ -65,7 +68,12 @@ static void check_outputs(void)
 
 static void check_device(void)
 {
-    CHECK(device.mode <= EC_MODE_FAULT);
+    CHECK(device.mode <= EC_MODE_CLOCKED);
+    CHECK((device.mode == EC_MODE_CLOCKED) == (device.episode.end == EC_END_RUNS));
+    CHECK(device.episode.end <= EC_END_FAULT);
+    CHECK(device.episode.steps <= device.episode.most);
+    for (unsigned a = 0; a < MAX_ACT; a++)
+        CHECK(limits[a].low <= limits[a].high);
     CHECK(!device.policy || device.policy == &device.builtin || device.policy == &device.uploaded);
     CHECK(device.policy || device.mode == EC_MODE_IDLE || device.mode == EC_MODE_FAULT);
     CHECK(!device.policy || device.mode != EC_MODE_FAULT);
@@ -79,7 +87,9 @@ static void check_device(void)
 static void heed_reply(void)
 {
     uint8_t type = reply_packet[0] & (uint8_t)~EC_PACKET_REPLY;
-    led = led || ((type == EC_RESET || type == EC_STEP) && reply[0] == EC_OK);
+    bool leads = type == EC_RESET || type == EC_STEP || type == EC_EPISODE ||
+                 (type == EC_RESULT && reply[1] == EC_MODE_CLOCKED);
+    led = led || (leads && reply[0] == EC_OK);
 }
 
 /* Bytes one by one: every reply is seen, and the device after each. */
@@ -107,6 +117,8 @@ static void wait(uint32_t ms)
         CHECK(EC_SILENCE_MS_LEAST <= device.silence_ms && device.silence_ms <= EC_SILENCE_MS_MOST);
         CHECK(now_ms - led_ms <= device.silence_ms);
     }
+    if (device.mode == EC_MODE_CLOCKED)
+        CHECK(device.silence_ms == 0 || now_ms - led_ms <= device.silence_ms);
 }
 
 /* ---- operations ---- */
@@ -239,6 +251,28 @@ static void operate(uint8_t operation)
         ec_put32(bytes, take16());
         request(EC_UPLOAD_BEGIN, bytes, 4);
         break;
+    case LIMIT_OUTPUT:
+        ec_put32(bytes, take8() % (MAX_ACT + 1));
+        length = take_bytes(bytes + 4, MAX_PAYLOAD - 4);
+        request(EC_LIMITS, bytes, 4 + length);
+        break;
+    case EPISODE: {
+        uint8_t payload[16] = {0};
+        clocked.ends = take8();
+        clocked.verdict = take8();
+        clocked.refusal = clocked.ends == UINT8_MAX;
+        ec_put16(payload + 4, take16());
+        ec_put16(payload + 8, take16());
+        ec_put16(payload + 12, take16());
+        request(EC_EPISODE, payload, sizeof payload);
+        break;
+    }
+    case CLOCK: {
+        clock_ticks += take16();
+        uint32_t left = ec_device_clock(&device);
+        CHECK(device.mode == EC_MODE_CLOCKED ? left <= device.episode.period : left == EC_NEVER);
+        break;
+    }
     case DATA:
         ec_put32(bytes, device.upload_received);
         length = take_bytes(bytes + 4, MAX_PAYLOAD - 4);
