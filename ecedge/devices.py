@@ -165,14 +165,16 @@ def open_device(
     policy: Policy | None = None,
     capacity: Capacity | None = None,
     trace: Callable[[str, bytes], None] | None = None,
+    plant: Path | None = None,
 ) -> Iterator[Device]:
     """The device that `spec` names, connected; stopped, closed and ended on exit.
 
     spec: see the module, or what `find_device` found; who answers there but is not who the rig
     expects is left as it was, and is NoDevice.
     policy: what it shall run: built into the firmware of a board that is started here, uploaded to
-    a device that is there already unless it runs it. capacity: of the firmware that is built.
-    trace: see `Device`. Raises whatever building, starting and connecting raise.
+    a device that is there already unless it runs it. capacity, plant: of the firmware that is
+    built; see `ecedge.boards.build`. trace: see `Device`. Raises whatever building, starting and
+    connecting raise.
     """
     parsed = parse_device(spec) if isinstance(spec, str) else spec
     with contextlib.ExitStack() as stack:
@@ -182,7 +184,7 @@ def open_device(
             if parsed.reset:
                 transport.reset_board()
         else:
-            running = stack.enter_context(run_board(parsed, policy, capacity))
+            running = stack.enter_context(run_board(parsed, policy, capacity, plant))
             transport = connect_running(running, parsed.baud)
         device = stack.enter_context(Device(transport, trace))
         if parsed.expected:
@@ -194,14 +196,17 @@ def open_device(
 
 @contextlib.contextmanager
 def run_board(
-    spec: DeviceSpec, policy: Policy | None = None, capacity: Capacity | None = None
+    spec: DeviceSpec,
+    policy: Policy | None = None,
+    capacity: Capacity | None = None,
+    plant: Path | None = None,
 ) -> Iterator[Running]:
     """Builds the firmware of the board and runs a copy of it: others may build meanwhile."""
     check_emulator(spec.board)
     with tempfile.TemporaryDirectory(prefix="ecedge-") as folder:
         out = build_folder(spec.board)
         with lock_file(out.with_name(f".{out.name}.lock"), LOCK_DEADLINE):
-            built: Build = build(policy, spec.board, out, capacity, "ecedge run")
+            built: Build = build(policy, spec.board, out, capacity, "ecedge run", plant=plant)
             try:
                 elf = shutil.copy2(built.elf, folder)
             except OSError as error:

@@ -28,7 +28,11 @@ ANY_SYSTEM_HEADER = None
 INCLUDES = {
     "firmware/core": (set(), FREESTANDING),
     "firmware/app": ({"ec_device.h", *GENERATED}, FREESTANDING),
-    "firmware/kernels/*": ({"ec_kernel.h", "ec_fast.h", "ec_asm.h", "ec_config.h"}, FREESTANDING),
+    "firmware/plants": ({"ec_rig.h", "ec_random.h"}, FREESTANDING),
+    "firmware/kernels/*": (
+        {"ec_crc.h", "ec_kernel.h", "ec_fast.h", "ec_asm.h", "ec_config.h"},
+        FREESTANDING,
+    ),
     "firmware/bare": ({"ec_port.h", "ec_device.h", "ec_config.h"}, FREESTANDING),
     "firmware/cpu/*": ({"bare.h", "chip.h", "ec_asm.h"}, FREESTANDING),
     "firmware/ports/*": ({"avr.h", "bare.h", "board.h", "cortex.h", "riscv.h"}, FREESTANDING),
@@ -196,13 +200,15 @@ IMPORTS = {
     "boards": {"errors", "model", "storage", "export"},
     "link": {"errors", "model"},
     "rig": {"errors", "link"},
+    "plants": {"model", "reference"},
     "devices": {"errors", "model", "storage", "boards", "link", "rig"},
     "hil": {"errors", "model", "engine", "link", "tasks"},
+    "clocked": {"errors", "model", "link", "hil", "plants"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
     "film": {"errors", "model", "storage", "reference", "tasks"},
     "cli": {
         "errors", "model", "version", "reference", "engine", "tasks", "training", "policy_file",
-        "export", "boards", "link", "devices", "hil", "report", "film",
+        "export", "boards", "link", "devices", "hil", "plants", "clocked", "report", "film",
     },
     "__main__": {"cli"},
 }  # fmt: skip

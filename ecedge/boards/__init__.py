@@ -3,6 +3,6 @@
 Knows nothing of the wire: `ecedge.devices` brings a running board and the link together.
 """
 
-from .registry import Board, Capacity, board_names, find_board, sources_root
+from .registry import Board, Capacity, board_names, find_board, find_plant, sources_root
 
-__all__ = ["Board", "Capacity", "board_names", "find_board", "sources_root"]
+__all__ = ["Board", "Capacity", "board_names", "find_board", "find_plant", "sources_root"]

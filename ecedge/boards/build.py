@@ -80,17 +80,18 @@ def build(
     capacity: Capacity | None = None,
     command: str = "ecedge build",
     toolchain: Toolchain | None = None,
+    plant: Path | None = None,
 ) -> Build:
     """Writes the project of `board` into `out` and builds it there.
 
-    policy: built into the firmware, None for none. capacity and command: see
+    policy: built into the firmware, None for none. capacity, command and plant: see
     `ecedge.export.project.write_project`. What did not change is not compiled again.
 
     Raises DoesNotFit before linking when the firmware does not fit the board, BuildError with the
     compiler's words when it does not compile, ToolError when there is no compiler.
     """
     toolchain = toolchain or find_toolchain(board)
-    project = write_project(policy, board, out, capacity, command)
+    project = write_project(policy, board, out, capacity, command, plant)
     paths = _compile(project, toolchain)
     objects = Objects(paths)
     entries = [project.entry, "main"]

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from ..errors import BoardError, ToolError
+from ..errors import BoardError, ToolError, UsageError
 from ..model import LIMITS, NetworkSpec
 
 HOST_CORE = "host"
@@ -269,6 +269,32 @@ def find_board(name: str, root: Path | None = None) -> Board:
     if name not in known:
         raise BoardError(f'There is no board "{name}".', f"Known boards: {', '.join(known)}.")
     return _read_board(root / "firmware/boards" / name)
+
+
+def plant_names(root: Path | None = None) -> list[str]:
+    """The plants under `root`/firmware/plants, sorted."""
+    folder = (root or sources_root()) / "firmware/plants"
+    return sorted(path.stem for path in folder.glob("*.c"))
+
+
+def find_plant(name: str, root: Path | None = None) -> Path:
+    """The C file of a plant on the device's side: of that name, or a path that ends in .c.
+
+    Raises UsageError that lists the known ones.
+    """
+    path = Path(name)
+    if path.suffix == ".c":
+        if path.is_file():
+            return path
+        raise UsageError(f"There is no file {name}.", "docs/PLANT.md tells how one looks.")
+    root = root or sources_root()
+    known = plant_names(root)
+    if name not in known:
+        raise UsageError(
+            f'There is no plant "{name}".',
+            f"Known plants: {', '.join(known)}; or give a C file of your own: docs/PLANT.md.",
+        )
+    return root / "firmware/plants" / f"{name}.c"
 
 
 @cache

@@ -4,12 +4,13 @@ import json
 from dataclasses import asdict
 
 from .export import command_line, project_folder
-from .options import AsJson, BoardName, PolicyFile, ProjectFolder
+from .options import AsJson, BoardName, PlantFile, PolicyFile, ProjectFolder
 
 
 def build(
     policy: PolicyFile,
     board: BoardName = "virtual",
+    plant: PlantFile = None,
     out: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -20,13 +21,14 @@ def build(
 
     Example: `ecedge build runs/CartPole-v1-seed0/policy.onnx --board mps2-an386`
     """
-    from ..boards import find_board
+    from ..boards import find_board, find_plant
     from ..boards.build import build as build_firmware
     from ..policy_file import load_policy
 
     loaded, _ = load_policy(policy)
+    source = find_plant(plant) if plant else None
     folder = out or project_folder(board, loaded)
-    built = build_firmware(loaded, find_board(board), folder, command=command_line())
+    built = build_firmware(loaded, find_board(board), folder, command=command_line(), plant=source)
     if as_json:
         result = {
             "board": board,

@@ -5,12 +5,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from .options import AsJson, BoardName, PolicyFile, ProjectFolder
+from .options import AsJson, BoardName, PlantFile, PolicyFile, ProjectFolder
 
 
 def export(
     policy: PolicyFile,
     board: BoardName = "virtual",
+    plant: PlantFile = None,
     out: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -20,13 +21,14 @@ def export(
 
     Example: `ecedge export runs/CartPole-v1-seed0/policy.onnx --board mps2-an386`
     """
-    from ..boards import find_board
+    from ..boards import find_board, find_plant
     from ..export.project import write_project
     from ..policy_file import load_policy
 
     loaded, _ = load_policy(policy)
+    source = find_plant(plant) if plant else None
     folder = out or project_folder(board, loaded)
-    project = write_project(loaded, find_board(board), folder, command=command_line())
+    project = write_project(loaded, find_board(board), folder, command=command_line(), plant=source)
     if as_json:
         print(json.dumps({"folder": str(project.folder), "policy": loaded.hash, "board": board}))
     else:

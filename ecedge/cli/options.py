@@ -16,6 +16,14 @@ TaskName = Annotated[
 BoardName = Annotated[
     str, typer.Option("--board", "-b", help="A board; `ecedge boards` lists them.")
 ]
+PlantFile = Annotated[
+    str | None,
+    typer.Option(
+        "--plant",
+        help="A plant on the device's side: cart-pole, or a C file of your own (docs/PLANT.md). "
+        "Default: none, the host has it.",
+    ),
+]
 ProjectFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder. Default: build/BOARD-HASH.")
 ]

@@ -20,7 +20,7 @@ from ..boards import uf2
 from ..boards.registry import Board, Capacity
 from ..errors import StorageError, UsageError
 from ..model import IMAGE_VERSION, NetworkSpec, Policy
-from ..storage import write_atomically
+from ..storage import reason, write_atomically
 from ..version import VERSION
 
 MARKER = ".ecedge-project"  # lists the files that this module wrote
@@ -35,6 +35,7 @@ BARE_LINK = ("-nostdlib", "-L.", "-T", "cpu/link.ld")
 BARE_SCRIPTS = ("cpu/link.ld", "memory.ld")
 BARE_ENTRY = "_start"
 GARBAGE = "-Wl,--gc-sections"
+RIG = PurePosixPath("app/ec_rig.c")  # the plant's side of the firmware
 COMPILED = (".c", ".S")
 COPIED = (*COMPILED, ".h", ".ld", ".toml", ".md", ".txt", ".cfg")
 DRIVES = ("/media/*/*", "/run/media/*/*", "/Volumes/*")  # where systems show USB drives
@@ -95,14 +96,16 @@ def write_project(
     folder: str | os.PathLike,
     capacity: Capacity | None = None,
     command: str = "ecedge build",
+    plant: Path | None = None,
 ) -> Project:
     """Writes the project of `board` with `policy` built in (None: none) into `folder`.
 
     capacity: what the firmware accepts as an upload; the board's own by default, and never less
     than what `policy` needs to run; how large an image it takes is not raised. command: what the
-    generated files tell to run when they are stale. Files that did not change are left as they
-    are. Raises BoardError when the capacity is impossible, UsageError when `folder` holds something
-    else, StorageError when it can't be written.
+    generated files tell to run when they are stale. plant: the C file of a plant on the device's
+    side (`ecedge.boards.find_plant`), in place of app/ec_rig.c. Files that did not change are left
+    as they are. Raises BoardError when the capacity is impossible, UsageError when `folder` holds
+    something else or the plant can't be read, StorageError when it can't be written.
     """
     folder = Path(folder)
     capacity = capacity or board.limits
@@ -111,6 +114,8 @@ def write_project(
     elif policy is not None:
         capacity = capacity.holding(policy.spec)
     files = _copied_files(board)
+    if plant is not None:
+        files[RIG] = _read_plant(plant)
     sources = [path for path in files if path.suffix in COMPILED] + [PurePosixPath("policy.c")]
     policy_hash = policy.hash if policy is not None else None
     fast = fast_flags(policy.spec) if policy is not None else ()
@@ -129,6 +134,13 @@ def write_project(
     files |= {PurePosixPath(name): text.encode() for name, text in made.items()}
     _write_files(folder, files)
     return project
+
+
+def _read_plant(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {reason(error)}.") from error
 
 
 def fast_flags(spec: NetworkSpec) -> tuple[str, ...]:

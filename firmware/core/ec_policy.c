@@ -91,3 +91,22 @@ int ec_policy_open(ec_policy *policy, const void *image, uint32_t size)
     };
     return 0;
 }
+
+int16_t ec_channel_count(const ec_channel *channel, int32_t value, unsigned fraction)
+{
+    int up = channel->exponent - (int)fraction;
+    if (up >= 0) {
+        int32_t kept = ec_clamp(value, INT16_MIN, INT16_MAX);
+        int32_t factor = (int32_t)1 << (up < 15 ? up : 15); /* either way beyond int16 unless 0 */
+        return (int16_t)ec_clamp(kept * factor, INT16_MIN, INT16_MAX);
+    }
+    unsigned down = (unsigned)-up;
+    if (down > 31)
+        return 0;
+    int32_t floor = ec_asr(value, down);
+    uint32_t half = (uint32_t)1 << (down - 1);
+    uint32_t rest = (uint32_t)value & (2u * half - 1u);
+    if (rest > half || (rest == half && floor % 2 != 0)) /* ties to even */
+        floor++;
+    return (int16_t)ec_clamp(floor, INT16_MIN, INT16_MAX);
+}

@@ -63,6 +63,10 @@ typedef struct {
     uint16_t golden_steps; /* 0: the image brings no proof */
 } ec_policy;
 
+/* The count of a physical value, docs/MODEL.md section 2, of a plant that computes in fixed point:
+ * value / 2^fraction is in physical units; fraction is 0 ... 31. */
+int16_t ec_channel_count(const ec_channel *channel, int32_t value, unsigned fraction);
+
 /* Checks all of docs/MODEL.md section 6 and opens the image. `image` holds `size` bytes and is
  * 4-byte aligned; bytes beyond the image's own size are not looked at. Nothing is written to
  * `policy` unless the result is 0. Errors: EC_ERR_SHORT, _MAGIC, _VERSION, _FIELD, _SIZE, _CRC. */
