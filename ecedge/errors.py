@@ -13,6 +13,7 @@ EcedgeError            one sentence, then what to try
     ├── TrainingError    a task gave something that cannot be learned from
     ├── ClusterError     no worker is left to run episodes
     ├── BuildError       the compiler said no
+    ├── PlantFault       a plant on the device's side ended its episode too early
     └── LinkError        nothing usable at the other end of the line
         ├── NoDevice       no port, nobody listening, or no answer   (exit code 2)
         ├── NotEcedge      something answers, but not an ecedge device (exit code 2)
@@ -93,6 +94,10 @@ class ClusterError(WorldError):
 
 
 class BuildError(WorldError):
+    pass
+
+
+class PlantFault(WorldError):
     pass
 
 

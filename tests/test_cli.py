@@ -222,6 +222,12 @@ def test_misuse_is_one_sentence_and_writes_nothing(place, words, complaint):
         (["--deadline-ms", "0"], "A deadline of 0 ms"),
         (["--task", "Pendulum-v1"], "it does not fit Pendulum-v1"),
         (["--task", "NoTask-v1"], "There is no task NoTask-v1"),
+        (["--period-ms", "5"], "are of device-clocked runs. Add --clocked."),
+        (["--clocked", "--deadline-ms", "5"], "Its deadline is --period-ms."),
+        (["--clocked", "--plant", "tank"], "Known plants: cart-pole;"),
+        (["--clocked", "--plant", "tank.c"], "There is no file tank.c"),
+        (["--clocked", "--plant", "cart-pole", "--device", "/dev/ttyS9"], "has its firmware"),
+        (["--clocked", "--period-ms", "-1"], "A period of -1 ms"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -237,6 +243,19 @@ def test_an_unknown_board_is_told_the_known_ones(place, policy, verb):
         f'There is no board "toaster". Known boards: {", ".join(board_names())}.',
     )
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["export", "build"])
+def test_an_unknown_plant_is_told_the_known_ones(place, policy, verb):
+    assert_misuse(ecedge(verb, policy, "--plant", "tank"), "Known plants: cart-pole;")
+    assert list(place.iterdir()) == []
+
+
+def test_a_clocked_run_is_the_twins(policy):
+    out = results_of("run", policy, "--clocked", "--period-ms", 0, "--episodes", 2, "--json")
+    summary = json.loads(out)
+    assert (summary["plant"], summary["differing"]) == ("cart-pole", 0)
+    assert len(summary["returns"]) == 2 and summary["steps"] == sum(summary["returns"])
 
 
 @pytest.mark.parametrize("verb", ["export", "build"])

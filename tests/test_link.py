@@ -26,6 +26,7 @@ from ecedge.errors import (
 )
 from ecedge.link import (
     Device,
+    EpisodeResult,
     FrameReader,
     Hello,
     Limit,
@@ -211,6 +212,24 @@ def test_status_has_the_size_of_the_specification():
     assert again.mean_ticks == 2**40 / 6
 
 
+def test_result_has_the_size_and_the_places_of_the_specification():
+    result = EpisodeResult(0, 3, 2**31, 5, 6, 0xDEADBEEF, 7, 8, 2**40, -65536, "cart-pole")
+    packed = result.pack()
+    assert len(packed) == 64
+    assert packed[4:8] == struct.pack("<I", 2**31)
+    assert packed[16:24] == struct.pack("<II", 0xDEADBEEF, 0)
+    assert packed[40:48] == struct.pack("<q", -65536)
+    assert packed[48:] == b"cart-pole".ljust(16, b"\0")
+    assert EpisodeResult.unpack(packed) == result
+    assert messages.episode_request(1, 2, 3, 4) == struct.pack("<IIII", 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("numbers", [(-1, 1, 0, 0), (2**32, 1, 0, 0), (0, 2**32, 0, 0)])
+def test_impossible_episode_is_a_sentence(numbers):
+    with pytest.raises(UsageError, match="An episode on a device cannot have"):
+        messages.episode_request(*numbers)
+
+
 limits = st.tuples(
     st.integers(-32768, 32767), st.integers(-32768, 32767), st.integers(0, 65535)
 ).map(lambda numbers: Limit(*sorted(numbers[:2]), numbers[2]))
@@ -267,6 +286,10 @@ REPLIES = {
     "UPLOAD_DATA": (struct.pack("<4xI", 7), messages.unpack_received),
     "UPLOAD_COMMIT": (bytes(12), messages.unpack_committed),
     "STOP": (bytes(2), lambda payload: messages.unpack_mode(payload, "STOP")),
+    "RESULT": (
+        EpisodeResult(4, 1, 2, 3, 4, 5, 6, 7, 2**40, -(2**40), "plant").pack(),
+        EpisodeResult.unpack,
+    ),
     "LIMITS": (
         bytes(4) + struct.pack("<hhHhhH", -5, 7, 2, 0, 0, 0),
         lambda payload: messages.unpack_limits(payload, 2),

@@ -49,6 +49,18 @@ def test_a_file_is_small_and_explained(name):
     assert f"`{name}.json`" in (VECTORS / "README.md").read_text()
 
 
+@pytest.mark.parametrize("case", named("episodes"))
+def test_episode_comes_to_the_same_by_the_engine(case):
+    from ecedge.clocked import Trajectory, replay
+    from ecedge.link import Limit
+    from ecedge.plants import CartPole
+
+    policy = Policy.from_image(bytes.fromhex(case["image"]))
+    limits = [Limit(*numbers) for numbers in case["limits"]]
+    expected = Trajectory(case["steps"], case["return"], case["clamps"], case["trajectory"])
+    assert replay(CartPole, policy, case["seed"], case["most_steps"], limits) == expected
+
+
 def test_threefry():
     for case in cases("threefry"):
         assert list(reference.threefry2x32(case["key"], case["counter"])) == case["result"]

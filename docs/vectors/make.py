@@ -12,13 +12,14 @@ import json
 import struct
 import sys
 import zlib
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 from cobs import cobs
 
 from ecedge import reference
+from ecedge.link import Limit
 from ecedge.model import (
     DISCRETE,
     EXCITATORY_INHIBITORY,
@@ -28,6 +29,7 @@ from ecedge.model import (
     ObservationMap,
     Policy,
 )
+from ecedge.plants import CartPole
 from ecedge.reference.network import input_drive
 
 HERE = Path(__file__).parent
@@ -441,6 +443,74 @@ def frames():
     return "packets on the line: docs/LINK.md section 1", cases
 
 
+# --- device-clocked episodes --------------------------------------------------------------------
+
+#: of 32 neurons: trained to keep the pole up
+BALANCES = bytes.fromhex(
+    "4543503101003000fc0000000400020020001000000803030300070001001000d40ccd1b175f33bde162cdc7"
+    "0000000062fc4d01100e000009fe6901100d0000c2fe7c0110100000c0ff4401100d0000dbcb14613797fdaf"
+    "56abc07cd3e171f8a9659207587ad32428b42a43f1372e5315e436b0441711f751d71a1dd46b89fbf951bbde"
+    "f9f9b40cd6accb6c1581a60ce4d958487a8de8cbc4340fbbfe18916272d13d92f0501138ff30483bca8aff29"
+    "5101caadc57607a9f8ddcb702a4ab90da0841cab4d9ab93f42c647cc545bba675de6076088ae39aa96ad7c1e"
+    "8706579afedc23201c3d33cfc48cddb3bef13635ed5c50fcd6ca2e43a3656e59"
+)
+
+
+def episodes():
+    falling = NetworkSpec(n_obs=4, n_act=2, n_neurons=32, substeps=4, actions=DISCRETE)
+    observation_map = ObservationMap([0] * 4, [64] * 4, [4] * 4, [13, 12, 16, 12])
+    falls = reference.with_golden_trace(
+        Policy(falling, observation_map, words(120, falling.n_words)), 4
+    )
+    balances = Policy.from_image(BALANCES)
+    free, held = Limit(), Limit(0, 0)
+    narrow, slow = Limit(-300, 250, 2000), Limit(-32768, 32767, 40)
+    return (
+        "device-clocked episodes of the plant cart-pole: docs/LINK.md section 3",
+        [
+            episode("balances", balances, 0, 200, free, free),
+            episode("one step", balances, 1, 1, free, free),
+            episode("the largest seed", balances, MAX_WORD, 50, free, free),
+            episode("falls", falls, 2, 200, free, free),
+            episode("within a range", balances, 3, 100, narrow, narrow),
+            episode("within a slew", balances, 4, 100, slow, slow),
+            episode("one output held", balances, 5, 200, held, narrow),
+        ],
+    )
+
+
+def episode(name: str, policy: Policy, seed: int, steps: int, *limits: Limit) -> dict:
+    plant = CartPole(policy.observation_map)
+    state = reference.reset(policy.spec)
+    applied = np.zeros(policy.spec.n_act, np.int16)
+    taken = total = clamps = trajectory = 0
+    ended = False
+    plant.begin(seed)
+    while not ended and taken < steps:
+        raw = plant.sense()
+        state = reference.control_step(policy, state, raw)
+        wanted = state.output.astype(np.int16)
+        pairs = zip(limits, wanted.tolist(), applied.tolist(), strict=True)
+        applied = np.array([limit.apply(*pair) for limit, *pair in pairs], np.int16)
+        clamps += int((applied != wanted).sum())
+        trajectory = zlib.crc32(raw.tobytes() + applied.tobytes(), trajectory)
+        plant.apply(applied)
+        reward, ended = plant.judge()
+        total, taken = total + reward, taken + 1
+    return {
+        "name": name,
+        "image": policy.image.hex(),
+        "seed": seed,
+        "most_steps": steps,
+        "limits": [astuple(limit) for limit in limits],
+        "end": 2 if ended else 3,
+        "steps": taken,
+        "clamps": clamps,
+        "return": total,
+        "trajectory": trajectory,
+    }
+
+
 def with_frame_crc(body: bytes) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body))
 
@@ -455,6 +525,7 @@ FILES = {
     "networks": networks,
     "images": images,
     "frames": frames,
+    "episodes": episodes,
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import INTERRUPTED, AsJson, PolicyFile, RigFile, TaskName, rig_of
+from .clocked import check_clocked, plant_source, run_by_its_clock
+from .options import INTERRUPTED, AsJson, PlantFile, PolicyFile, RigFile, TaskName, rig_of
 from .plant import plant_of
 
 
@@ -34,6 +35,22 @@ def run(
     deadline_ms: Annotated[
         float | None, typer.Option(help="Default: the task's control period.")
     ] = None,
+    clocked: Annotated[
+        bool,
+        typer.Option(
+            "--clocked",
+            help="Let the device run whole episodes by its own clock, with the plant on its side: "
+            "docs/PLANT.md.",
+        ),
+    ] = False,
+    period_ms: Annotated[
+        float | None,
+        typer.Option(
+            help="With --clocked: from step to step; 0 is as fast as the device can. "
+            "Default: the task's control period."
+        ),
+    ] = None,
+    plant: PlantFile = None,
     report: Annotated[Path | None, typer.Option(help="Write a one-page HTML report here.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Show all bytes of the link.")] = False,
     as_json: AsJson = False,
@@ -42,6 +59,11 @@ def run(
 
     Uploads the policy into the device's RAM, runs the episodes, and tells their returns, the step
     latency, deadline misses, and how many bits differed from the host twin: none, or exit code 1.
+
+    With --clocked the device has the plant, and the host only begins episodes and collects what
+    they came to: returns, deadline misses and lateness by the device's clock, and a CRC of the
+    whole trajectory, which must be the twin's. A device that is started here gets the plant that is
+    like the policy's task, or --plant.
 
     Example: `ecedge run runs/CartPole-v1-seed0/policy.onnx --device virtual`
     """
@@ -55,17 +77,25 @@ def run(
         raise UsageError(f"A seed is a number from 0, not {seed}.")
     if deadline_ms is not None and not deadline_ms > 0:
         raise UsageError(f"A deadline of {deadline_ms:g} ms has passed already; give a later one.")
+    check_clocked(clocked, period_ms, plant, deadline_ms, report)
     loaded, info = load_policy(policy)
-    plant = plant_of(policy, loaded, info, task)
-    deadline = deadline_ms or control_period_ms(plant)
+    environment = plant_of(policy, loaded, info, task)
     found = find_device(device, rig_of(rig))
-    with open_device(found, trace=show_bytes if trace else None) as link:
+    show = show_bytes if trace else None
+    if clocked:
+        period = control_period_ms(environment) if period_ms is None else period_ms
+        firmware = plant_source(found, environment, plant)
+        with open_device(found, trace=show, plant=firmware) as link:
+            run_by_its_clock(link, loaded, environment, episodes, seed, period, found, as_json)
+        return
+    deadline = deadline_ms or control_period_ms(environment)
+    with open_device(found, trace=show) as link:
         hello = link.hello
         print(f"{hello.board} on {device}: uploading {loaded.hash}", file=sys.stderr)
         link.upload(loaded)
         results = []
         try:
-            for episode in run_episodes(link, loaded, plant, episodes, seed):
+            for episode in run_episodes(link, loaded, environment, episodes, seed):
                 results.append(episode)
                 print(
                     f"episode {len(results):3}  seed {episode.seed}  return {episode.total:9.1f}  "
@@ -81,7 +111,7 @@ def run(
     if report:
         from ..report import save_run_report
 
-        save_run_report(report, loaded, replace(info, task=plant.id), hello, results, summary)
+        save_run_report(report, loaded, replace(info, task=environment.id), hello, results, summary)
         print(f"report: {report}", file=sys.stderr)
     if summary.differing_bits:
         raise typer.Exit(1)

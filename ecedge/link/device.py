@@ -23,7 +23,15 @@ from ..errors import (
 from ..model import Policy
 from . import messages
 from .codec import REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
-from .messages import DeviceMode, Hello, Limit, MessageType, Status, StepReply
+from .messages import (
+    DeviceMode,
+    EpisodeResult,
+    Hello,
+    Limit,
+    MessageType,
+    Status,
+    StepReply,
+)
 from .transport import Transport
 
 BITS_PER_BYTE = 10  # 8N1
@@ -234,6 +242,18 @@ class Device:
             reply = self.request(MessageType.LIMITS, payload)
             held += messages.unpack_limits(reply, len(chunk))
         return held
+
+    def begin_episode(self, seed: int, steps: int, period: int = 0, silence_ms: int = 0) -> None:
+        """Begins an episode of at most `steps` by the device's own clock and plant.
+
+        period: ticks between steps, at most PERIOD_MOST; 0 is as fast as the device can. The device
+        makes itself safe after `silence_ms` (10 … 60000) without a `result()`; 0: never.
+        """
+        self.request(MessageType.EPISODE, messages.episode_request(seed, steps, period, silence_ms))
+
+    def result(self) -> EpisodeResult:
+        """The last device-clocked episode, as far as it is; keeps the one that runs going."""
+        return EpisodeResult.unpack(self.request(MessageType.RESULT))
 
     def request(self, kind: int, payload: bytes = b"", patience: Patience | None = None) -> bytes:
         """Sends one request until its reply comes; the reply's payload, status byte included.

@@ -19,6 +19,8 @@ from ..model import IMAGE_VERSION
 LINK_VERSION = 1
 HELLO_MAGIC = 0x45474345
 MIN_MAX_PAYLOAD = 96
+REWARD_ONE = 65536  # the reward that means 1.0
+PERIOD_MOST = 1 << 30  # ticks
 
 
 class MessageType(IntEnum):
@@ -32,6 +34,8 @@ class MessageType(IntEnum):
     STOP = 8
     PEEK = 9
     LIMITS = 10
+    EPISODE = 11
+    RESULT = 12
 
 
 class ErrorCode(IntEnum):
@@ -44,6 +48,7 @@ class ErrorCode(IntEnum):
     OFFSET = 7
     GOLDEN = 8
     ARGUMENT = 9
+    PLANT = 10
 
 
 class DeviceMode(IntEnum):
@@ -51,6 +56,7 @@ class DeviceMode(IntEnum):
     RUN = 1
     SAFE = 2
     FAULT = 3
+    CLOCKED = 4
 
 
 class ResetCause(IntEnum):
@@ -60,6 +66,18 @@ class ResetCause(IntEnum):
     SOFTWARE = 3
     WATCHDOG = 4
     BROWN_OUT = 5
+
+
+class EpisodeEnd(IntEnum):
+    """Why a device-clocked episode ended."""
+
+    NONE = 0
+    RUNS = 1
+    DONE = 2
+    STEPS = 3
+    STOPPED = 4
+    SILENCE = 5
+    FAULT = 6
 
 
 class PolicySource(IntEnum):
@@ -299,6 +317,42 @@ class Limit:
         return min(max(inside, before - self.slew), before + self.slew)
 
 
+@dataclass(frozen=True)
+class EpisodeResult:
+    """What a device-clocked episode came to, so far if it still runs. Lateness is ticks between
+    when a step was due and when it began; `trajectory` the CRC-32 of counts and outputs applied;
+    `total` the return in 1 / REWARD_ONE; `plant` the name of the plant on the device's side."""
+
+    mode: int
+    end: int
+    steps: int
+    clamps: int
+    misses: int
+    trajectory: int
+    least_late: int
+    most_late: int
+    sum_late: int
+    total: int
+    plant: str
+
+    LAYOUT = struct.Struct("<BBBxIIII4xIIQq16s")
+
+    @property
+    def runs(self) -> bool:
+        return self.end == EpisodeEnd.RUNS
+
+    def pack(self) -> bytes:
+        *numbers, plant = astuple(self)
+        return self.LAYOUT.pack(0, *numbers, plant.encode("ascii"))
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> EpisodeResult:
+        _require(payload, cls.LAYOUT.size, "RESULT")
+        _, mode, end, *numbers, plant = cls.LAYOUT.unpack(payload)
+        name = plant.rstrip(b"\0").decode("ascii", "replace")
+        return cls(_known(DeviceMode, mode), _known(EpisodeEnd, end), *numbers, name)
+
+
 def hello_request() -> bytes:
     return struct.pack("<IH", HELLO_MAGIC, LINK_VERSION)
 
@@ -326,6 +380,17 @@ def peek_request(offset: int, length: int) -> bytes:
 
 def limits_request(limits: Sequence[Limit], first: int) -> bytes:
     return struct.pack("<I", first) + b"".join(Limit.LAYOUT.pack(*astuple(each)) for each in limits)
+
+
+def episode_request(seed: int, steps: int, period: int, silence_ms: int) -> bytes:
+    numbers = {"seed": seed, "steps": steps, "period": period, "silence_ms": silence_ms}
+    for name, value in numbers.items():
+        if not 0 <= value < 1 << 32:
+            raise UsageError(
+                f"An episode on a device cannot have {value} as its {name}.",
+                "Give a whole number of 32 bits, without sign.",
+            )
+    return struct.pack("<IIII", *numbers.values())
 
 
 def unpack_limits(payload: bytes, count: int) -> list[Limit]:
@@ -408,6 +473,7 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             hints = {
                 DeviceMode.FAULT: "Its policy failed the golden trace: upload a policy.",
                 DeviceMode.SAFE: "No step came for too long: reset to begin an episode.",
+                DeviceMode.CLOCKED: "An episode runs by the device's own clock: stop it first.",
             }
             return (
                 f"The device does not do {request} in mode {mode}.",
@@ -445,6 +511,16 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             )
         case ErrorCode.ARGUMENT:
             return (f"The device does not accept a value in {request}.", "See docs/LINK.md.")
+        case ErrorCode.PLANT if detail == 0:
+            return (
+                "The device has no plant on its own side.",
+                "Build its firmware with one: ecedge build --plant.",
+            )
+        case ErrorCode.PLANT:
+            return (
+                f"The device's plant does not begin an episode, for its reason {detail}.",
+                "Its C file says what that means; for cart-pole: the policy is of another task.",
+            )
     return (
         f"The device refused {request} with the unknown error {code} (detail {detail}).",
         "Its firmware is newer than this ecedge: install the same version.",
