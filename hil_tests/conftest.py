@@ -17,7 +17,7 @@ from functools import partial
 import pytest
 from twins import random_policy
 
-from ecedge.boards import Board, Capacity
+from ecedge.boards import Board, Capacity, find_plant
 from ecedge.boards.emulator import Running
 from ecedge.devices import DeviceSpec, connect_running, parse_device, run_board
 from ecedge.errors import LinkError, ToolError
@@ -27,6 +27,7 @@ from ecedge.model import NetworkSpec, Policy
 #: of the firmware under test, as far as the board has room
 CAPACITY = Capacity(max_payload=512, obs=128, act=32, neurons=512, policy_ram=65536)
 BUILT_IN = random_policy(seed=7, n_obs=3, n_act=2, n_neurons=32)
+PLANT = find_plant("cart-pole")  # on the device's side
 
 
 def pytest_addoption(parser):
@@ -132,7 +133,7 @@ def rig(request) -> Iterator[Rig]:
         rig.close()
         return
     try:
-        context = run_board(spec, BUILT_IN, capacity_of(spec.board))
+        context = run_board(spec, BUILT_IN, capacity_of(spec.board), PLANT)
         running = context.__enter__()
     except ToolError as error:
         if os.environ.get("CI") == "true":
