@@ -25,7 +25,7 @@ SILENCE_MS = 200
 #: seconds that a device may be found safe later than it promises: it looks at its clock every 10
 #: ms, and a busy computer lets it wait
 TOLERANCE = 0.5
-KILLS, LONG_KILLS = 2, 10  # of each kind
+KILLS, KILLS_EMULATED = 5, 1  # of each kind
 
 
 @pytest.fixture
@@ -210,7 +210,8 @@ def be_a_host(rig, lead, leads) -> None:
 @pytest.mark.parametrize("lead", [lead_in_steps, lead_an_episode])
 def test_host_that_is_killed_leaves_a_safe_device(clocked, rig, lead, request, tell):
     """At random moments: between two bytes, while a step or its reply is on its way."""
-    kills = LONG_KILLS if request.config.getoption("long") else KILLS
+    usual = KILLS_EMULATED if rig.is_emulated else KILLS
+    kills = request.config.getoption("kills") or usual
     rng = np.random.default_rng(len(lead.__name__))
     processes = multiprocessing.get_context("fork")
     silences, waits = clocked.status().silences, []

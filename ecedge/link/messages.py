@@ -472,7 +472,7 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             mode = _name(DeviceMode, detail)
             hints = {
                 DeviceMode.FAULT: "Its policy failed the golden trace: upload a policy.",
-                DeviceMode.SAFE: "No step came for too long: reset to begin an episode.",
+                DeviceMode.SAFE: "No host led it for too long, or its plant asked: reset it.",
                 DeviceMode.CLOCKED: "An episode runs by the device's own clock: stop it first.",
             }
             return (
