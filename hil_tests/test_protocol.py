@@ -28,6 +28,8 @@ from ecedge.link import (
 )
 from ecedge.link import device as link_device
 from ecedge.link.device import Patience
+from ecedge.link.messages import UploadState
+from ecedge.link.upload import send_image
 from ecedge.model import LIMITS
 
 POLICY = random_policy(5, n_obs=3, n_act=2, n_neurons=32)
@@ -158,7 +160,7 @@ def test_network_too_large_is_refused_by_the_device(device):
     limit = device.hello.max_act
     if limit == LIMITS["n_act"][1]:
         pytest.skip(f"{device.hello.board} takes as many outputs as there can be")
-    device._send_image(random_policy(1, n_obs=1, n_act=limit + 1, n_neurons=32).image, None)
+    send_image(device, random_policy(1, n_obs=1, n_act=limit + 1, n_neurons=32).image)
     assert refusal(device, MessageType.UPLOAD_COMMIT) == (ErrorCode.CAPACITY, limit)
     device.upload(POLICY)
 
@@ -172,6 +174,57 @@ def test_upload_out_of_order_is_refused_with_the_offset(device):
     assert refusal(device, MessageType.UPLOAD_DATA, beyond)[0] == ErrorCode.LENGTH
     assert refusal(device, MessageType.UPLOAD_COMMIT)[0] == ErrorCode.IMAGE
     device.upload(POLICY)
+
+
+def opened(device: Device, image: bytes, block: int) -> UploadState:
+    payload = struct.pack("<III", len(image), zlib.crc32(image[:-4]), block)
+    return UploadState.unpack(device.request(MessageType.UPLOAD_OPEN, payload))
+
+
+def send_blocks(device: Device, image: bytes, block: int, upload: int, *indices: int) -> None:
+    for index in indices:
+        data = image[index * block : (index + 1) * block]
+        device.send_block(index, bytes([upload]) + data)
+
+
+def test_blocks_come_in_any_order_and_the_device_tells_what_is_missing(device):
+    image, block = POLICY.image, 40
+    count = -(-len(image) // block)
+    assert 6 <= count <= 32
+    upload = opened(device, image, block).upload
+    send_blocks(device, image, block, upload, 3, 1, 3)
+    state = opened(device, image, block)
+    assert (state.upload, state.received, state.beyond) == (upload, 0, 0b1010)
+    send_blocks(device, image, block, upload, 0)
+    state = opened(device, image, block)
+    assert (state.received, state.beyond) == (2 * block, 0b10)
+    send_blocks(device, image, block, upload, *reversed(range(count)))
+    assert opened(device, image, block).received == len(image)
+    device.request(MessageType.UPLOAD_COMMIT)
+    assert device.connect().policy_hash == POLICY.hash
+
+
+def test_blocks_of_another_upload_or_session_change_nothing(device):
+    image, block = POLICY.image, 40
+    upload = opened(device, image, block).upload
+    send_blocks(device, image, block, upload - 1 & 0xFF, 0)
+    send_blocks(device, image, block, upload + 1 & 0xFF, 0)
+    device._session ^= 1
+    send_blocks(device, image, block, upload, 0)
+    device._session ^= 1
+    assert opened(device, image, block).received == 0
+
+
+def test_an_upload_goes_on_in_another_session(rig, device):
+    image, block = POLICY.image, 40
+    upload = opened(device, image, block).upload
+    send_blocks(device, image, block, upload, 0, 2)
+    again = rig.connect()
+    state = opened(again, image, block)
+    assert (state.received, state.beyond) == (block, 0b10)
+    state = opened(again, image, 30)
+    assert (state.received, state.beyond) == (30, 0)
+    assert opened(again, image[:-1], 30).received == 0, "another image begins anew"
 
 
 # -- requests that are wrong ---------------------------------------------------------------------
@@ -194,6 +247,13 @@ WRONG = {
     "UPLOAD_BEGIN of nothing": (MessageType.UPLOAD_BEGIN, bytes(4), ErrorCode.ARGUMENT, 0),
     "UPLOAD_DATA unbegun": (MessageType.UPLOAD_DATA, bytes(4), ErrorCode.ARGUMENT, 0),
     "UPLOAD_COMMIT unbegun": (MessageType.UPLOAD_COMMIT, b"", ErrorCode.IMAGE, 2),
+    "UPLOAD_OPEN empty": (MessageType.UPLOAD_OPEN, b"", ErrorCode.LENGTH, 12),
+    "UPLOAD_OPEN of nothing": (
+        MessageType.UPLOAD_OPEN,
+        struct.pack("<III", 0, 1, 10),
+        ErrorCode.ARGUMENT,
+        0,
+    ),
     "UPLOAD_DATA empty": (MessageType.UPLOAD_DATA, b"", ErrorCode.LENGTH, 0),
     "UPLOAD_COMMIT with payload": (MessageType.UPLOAD_COMMIT, b"x", ErrorCode.LENGTH, 0),
     "PEEK empty": (MessageType.PEEK, b"", ErrorCode.LENGTH, 4),
@@ -408,7 +468,7 @@ def test_upload_survives_faults_on_the_line(device, impatient):
     clean = device.transport
     device.transport = FaultyLine(clean, fates(3), fates(4))
     try:
-        device._send_image(POLICY.image, None)
+        send_image(device, POLICY.image)
     finally:
         device.transport = clean
     device.request(MessageType.UPLOAD_COMMIT)

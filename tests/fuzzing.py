@@ -38,7 +38,7 @@ FLAGS = ["-std=c99", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
 FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
-LIMIT, EPISODE, CLOCK = 11, 12, 13
+LIMIT, EPISODE, CLOCK, OPEN, BLOCK = 11, 12, 13, 14, 15
 HELLO_TO_RESULT = range(12)
 UPLOAD_COMMIT = 6
 
@@ -102,6 +102,12 @@ def transfer(image: bytes) -> bytes:
     return begin + data + bytes([REQUEST, UPLOAD_COMMIT - 1, 0])
 
 
+def blocks(size: int, block: int, *ahead: int) -> bytes:
+    """An upload in blocks that come in that order, each counted from the first missing one."""
+    opened = struct.pack("<BHBB", OPEN, size, 1, block)
+    return opened + b"".join(bytes([BLOCK, place, 0]) for place in ahead) + opened
+
+
 def device_seeds() -> list[bytes]:
     lines = [bytes.fromhex(case["line"]) for case in cases("frames")]
     requests = [bytes([REQUEST, kind, 0]) for kind in HELLO_TO_RESULT]
@@ -120,6 +126,8 @@ def device_seeds() -> list[bytes]:
         *(bytes([BYTES]) + counted(line[:255]) for line in lines),
         *requests,
         *clocked,
+        blocks(2048, 64, 0, 1, 0, 3, 31, 0, 0),
+        blocks(200, 95, 2, 1, 0) + blocks(200, 20, 0, 0),
         *(upload + episode for upload in changed),
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),

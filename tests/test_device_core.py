@@ -362,13 +362,12 @@ def test_virtual_device_says_who_it_is(vdev):
     assert struct.unpack_from("<IIHHH", reply, 32) == (10**9, 524288, 1024, 64, 1024)
 
 
-def dialogue() -> list[tuple[bytes, bytes]]:
-    """LINK.md section 6: the frames of the host and of the device, in pairs."""
+def dialogue() -> list[tuple[str, bytes]]:
+    """LINK.md section 6: the frames in order, the host's marked ">", the device's "<"."""
     text = (ROOT / "docs/LINK.md").read_text().partition("\n## 6. ")[2]
     frames = re.findall(r"^    ([<>])((?: [0-9a-f]{2})+(?:\n     (?: [0-9a-f]{2})+)*)", text, re.M)
-    assert [mark for mark, _ in frames] == [">", "<"] * (len(frames) // 2) != []
-    lines = [bytes.fromhex(digits) for _, digits in frames]
-    return list(zip(lines[::2], lines[1::2], strict=True))
+    assert {mark for mark, _ in frames} == {">", "<"}
+    return [(mark, bytes.fromhex(digits)) for mark, digits in frames]
 
 
 def without_ticks(line: bytes) -> bytes:
@@ -386,13 +385,16 @@ def test_virtual_device_holds_the_dialogue_of_the_link_s_page(tmp_path):
         address = ("127.0.0.1", int(url.rpartition(":")[2]))
         with socket.create_connection(address, timeout=DEADLINE) as client:
             client.sendall(b"\0")
-            for request, expected in dialogue():
-                client.sendall(request)
+            for mark, expected in dialogue():
+                if mark == ">":
+                    client.sendall(expected)
+                    continue
                 reply = b""
                 while not reply.endswith(b"\0"):
                     reply += client.recv(4096)
                 assert without_ticks(reply) == without_ticks(expected)
-    assert struct.unpack("<2h", without_ticks(expected)[-4:]) == tuple(small["output"][0])
+    step = next(line for _, line in dialogue() if line[1] == STEP | 0x80)
+    assert struct.unpack("<2h", without_ticks(step)[-4:]) == tuple(small["output"][0])
 
 
 def test_virtual_device_outlives_its_client(vdev):

@@ -37,7 +37,14 @@ from ecedge.link import (
     open_transport,
 )
 from ecedge.link.codec import MAX_FRAME, REPLY_BIT, decode_frame, encode_frame, frame_size
-from ecedge.link.messages import DeviceMode, ErrorCode, MessageType, PolicySource, ResetCause
+from ecedge.link.messages import (
+    DeviceMode,
+    ErrorCode,
+    MessageType,
+    PolicySource,
+    ResetCause,
+    UploadState,
+)
 from ecedge.model import NetworkSpec, ObservationMap, Policy
 
 packets = st.builds(
@@ -284,6 +291,7 @@ REPLIES = {
     ),
     "STATUS": (Status(1, *range(10), outputs=np.array([5, -6])).pack(), Status.unpack),
     "UPLOAD_DATA": (struct.pack("<4xI", 7), messages.unpack_received),
+    "UPLOAD_OPEN": (UploadState(3, 32, 4000, 0b110).pack(), UploadState.unpack),
     "UPLOAD_COMMIT": (bytes(12), messages.unpack_committed),
     "STOP": (bytes(2), lambda payload: messages.unpack_mode(payload, "STOP")),
     "RESULT": (
@@ -361,6 +369,9 @@ class FakeDevice:
         self.executed: list[int] = []
         self.image = bytearray()
         self.size = 0
+        self.upload = (0, 0, 0)  # size, name, block
+        self.blocks: dict[int, bytes] = {}
+        self.number = 0
         self.policy: Policy | None = None
         self.state = None
 
@@ -371,6 +382,10 @@ class FakeDevice:
         self.__init__(replace(self.hello, boot_count=self.hello.boot_count + 1))
 
     def _reply(self, request: Packet) -> bytes:
+        if request.type == MessageType.UPLOAD_BLOCK:
+            if request.session == self.session:
+                self._take_block(request)
+            return b""
         is_hello = request.type == MessageType.HELLO
         if is_hello:
             self.session = request.session
@@ -382,6 +397,17 @@ class FakeDevice:
         frame = self._frame(request, self._carry_out(request))
         self.last = (request, frame)
         return frame
+
+    def _take_block(self, request: Packet) -> None:
+        number, data = request.payload[0], request.payload[1:]
+        if number == self.number and request.sequence < self._first_missing() + 32:
+            self.blocks[request.sequence] = data
+        self.image = bytearray()
+        for index in range(self._first_missing()):
+            self.image += self.blocks[index]
+
+    def _first_missing(self) -> int:
+        return next(index for index in range(1 << 16) if index not in self.blocks)
 
     def _frame(self, request: Packet, payload: bytes) -> bytes:
         return encode_frame(
@@ -414,7 +440,24 @@ class FakeDevice:
                     return messages.pack_refusal(ErrorCode.OFFSET, len(self.image))
                 self.image += payload[4:]
                 return struct.pack("<4xI", len(self.image))
+            case MessageType.UPLOAD_OPEN:
+                upload = struct.unpack("<III", payload)
+                if upload != self.upload:
+                    image = self.image if upload[:2] == self.upload[:2] else bytearray()
+                    block = upload[2]
+                    whole = len(image) if len(image) == upload[0] else len(image) // block * block
+                    self.upload, self.image = upload, image[:whole]
+                    self.blocks = {
+                        at // block: bytes(image[at : at + block]) for at in range(0, whole, block)
+                    }
+                    self.number = (self.number + 1) % 256
+                    self._go(DeviceMode.IDLE)
+                first = self._first_missing()
+                beyond = sum(1 << index - first for index in self.blocks if index > first)
+                state = UploadState(self.number, 32, len(self.image), beyond)
+                return state.pack()
             case MessageType.UPLOAD_COMMIT:
+                self.upload = (0, 0, 0)
                 try:
                     self.policy = Policy.from_image(bytes(self.image))
                 except PolicyError:
@@ -501,7 +544,7 @@ def test_connect_says_who_answers(device):
 
 
 def test_uploaded_policy_gives_the_reference_s_outputs(device, line):
-    policy, seen = small_policy(), []
+    policy, seen = small_policy(n_neurons=128), []
     device.upload(policy, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(policy.image), len(policy.image)) and len(seen) > 1
     device.reset()

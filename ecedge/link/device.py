@@ -33,9 +33,10 @@ from .messages import (
     StepReply,
 )
 from .transport import Transport
+from .upload import send_image
 
 BITS_PER_BYTE = 10  # 8N1
-DATA_HEADER = 4  # bytes before the data of UPLOAD_DATA's request and of PEEK's reply
+DATA_HEADER = 4  # bytes before the data of PEEK's reply
 LIMITS_HEADER = 4
 LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's can be larger
 
@@ -45,8 +46,6 @@ REOPEN_DEADLINE = 3.0
 #: a host asks again when it has waited for so many times the usual round trip, at least so long
 ROUND_TRIPS = 4.0
 SOONEST = 0.05
-#: bytes of an image in a request, at least, on a line that lets no larger ones through
-LEAST_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ PATIENCE = {
     MessageType.UPLOAD_COMMIT: Patience(10.0, 2, 1.0),
 }
 USUAL_PATIENCE = Patience(1.0, 4)
-LARGE_CHUNK_PATIENCE = Patience(1.0, 1)
 
 
 @dataclass
@@ -80,6 +78,8 @@ class LinkStatistics:
     stray_replies: int = 0
     bad_frames: int = 0
     reopened: int = 0  # times that the line broke and was opened again
+    blocks: int = 0  # of uploads, those that were sent again too
+    lost_blocks: int = 0
 
 
 class Device:
@@ -192,7 +192,8 @@ class Device:
 
         progress: called with (bytes received, bytes in all). Raises BoardError before a byte is
         sent when the device has no room, PolicyError when the policy has no golden trace to prove
-        itself by, DeviceRefused when the device does not accept the image.
+        itself by, DeviceRefused when the device does not accept the image. An upload that broke
+        off goes on where it was when the same policy is uploaded again, by whatever host.
         """
         if not policy.golden_steps:
             raise PolicyError(
@@ -201,7 +202,7 @@ class Device:
             )
         self._check_capacity(policy)
         try:
-            self._send_image(policy.image, progress)
+            send_image(self, policy.image, progress)
             accepted = messages.unpack_committed(self.request(MessageType.UPLOAD_COMMIT))
         except DeviceRefused as refusal:
             if refusal.code != messages.ErrorCode.SESSION:
@@ -255,17 +256,17 @@ class Device:
         """The last device-clocked episode, as far as it is; keeps the one that runs going."""
         return EpisodeResult.unpack(self.request(MessageType.RESULT))
 
-    def request(self, kind: int, payload: bytes = b"", patience: Patience | None = None) -> bytes:
+    def request(self, kind: int, payload: bytes = b"", queued: int = 0) -> bytes:
         """Sends one request until its reply comes; the reply's payload, status byte included.
 
         The same frame goes again and again, over a line that was opened again too, so the request
-        takes effect once.
+        takes effect once. queued: bytes that are on the line already, before it.
         """
         self._sequence = (self._sequence + 1) & 0xFFFF
         packet = Packet(kind, self._session, self._sequence, payload)
         frame = encode_frame(packet)
-        patience = patience or PATIENCE.get(kind, USUAL_PATIENCE)
-        line_time = self._line_time(len(frame))
+        patience = PATIENCE.get(kind, USUAL_PATIENCE)
+        line_time = self._line_time(queued + len(frame))
         seconds = patience.tries * (patience.deadline + line_time)
         self.statistics.requests += 1
         begin = self.clock()
@@ -298,6 +299,14 @@ class Device:
             f"within {seconds:.1f} s, asked {asked} times.",
             "Check the cable and the power, then connect again.",
         )
+
+    def send_block(self, index: int, payload: bytes) -> None:
+        """An UPLOAD_BLOCK, which has no reply. A line that breaks is opened again, without it."""
+        packet = Packet(MessageType.UPLOAD_BLOCK, self._session, index, payload)
+        try:
+            self._send(encode_frame(packet))
+        except LineLost as loss:
+            self._reopen(loss)
 
     def _wait(self, kind: int, patience: Patience) -> float:
         """Seconds, without the line's own time, after which a request is sent again."""
@@ -348,39 +357,6 @@ class Device:
                 f"The policy does not fit {hello.board}: it needs {', '.join(lacking)}.",
                 "Use a smaller network, or build the firmware with a larger capacity.",
             )
-
-    def _send_image(self, image: bytes, progress: Callable[[int, int], None] | None) -> None:
-        self.request(MessageType.UPLOAD_BEGIN, messages.upload_begin_request(len(image)))
-        most = size = self.hello.max_payload - DATA_HEADER
-        offset = unheard = 0  # unheard: bytes sent from there on whose reply never came
-        while offset < len(image):
-            chunk = image[offset : offset + size]
-            payload = messages.upload_data_request(offset, chunk)
-            large = len(chunk) > LEAST_CHUNK
-            resends = self.statistics.resends
-            try:
-                reply = self.request(
-                    MessageType.UPLOAD_DATA, payload, LARGE_CHUNK_PATIENCE if large else None
-                )
-            except LineLost:
-                raise
-            except LinkTimeout:
-                if not large:
-                    raise
-                size = max(len(chunk) // 2, LEAST_CHUNK)
-                unheard = max(unheard, len(chunk))
-                continue
-            except DeviceRefused as refusal:
-                taken = refusal.detail - offset
-                if refusal.code != messages.ErrorCode.OFFSET or not 0 < taken <= unheard:
-                    raise
-                offset, unheard = refusal.detail, 0
-                continue
-            offset, unheard = messages.unpack_received(reply), 0
-            if self.statistics.resends == resends:
-                size = min(2 * size, most)
-            if progress:
-                progress(offset, len(image))
 
     def _line_time(self, frame: int) -> float:
         """Seconds that a request of `frame` bytes and its reply spend on the line."""

@@ -36,6 +36,8 @@ class MessageType(IntEnum):
     LIMITS = 10
     EPISODE = 11
     RESULT = 12
+    UPLOAD_OPEN = 0x10
+    UPLOAD_BLOCK = 0x11
 
 
 class ErrorCode(IntEnum):
@@ -353,6 +355,51 @@ class EpisodeResult:
         return cls(_known(DeviceMode, mode), _known(EpisodeEnd, end), *numbers, name)
 
 
+@dataclass(frozen=True)
+class UploadState:
+    """What a device has of an image: the reply to UPLOAD_OPEN.
+
+    upload: the number that its blocks bear. window: blocks that may be sent before the next
+    question. received: bytes without a gap. beyond: bit i tells whether the i-th block from there
+    on came.
+    """
+
+    upload: int
+    window: int
+    received: int
+    beyond: int
+    mode: int = DeviceMode.IDLE
+
+    LAYOUT = struct.Struct("<BBBBII")
+
+    def pack(self) -> bytes:
+        head = (0, self.mode, self.upload, self.window)
+        return self.LAYOUT.pack(*head, self.received, self.beyond)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> UploadState:
+        _require(payload, cls.LAYOUT.size, "UPLOAD_OPEN")
+        _, mode, upload, window, received, beyond = cls.LAYOUT.unpack(payload)
+        if not 1 <= window <= 32:
+            raise LinkError(
+                f"The device says that it takes {window} blocks of an upload at a time, "
+                "which no ecedge device does.",
+                "Build and flash its firmware again.",
+            )
+        return cls(upload, window, received, beyond, _known(DeviceMode, mode))
+
+    def has(self, index: int, block: int) -> bool:
+        """Whether the block of that index came, of those with `block` bytes each."""
+        ahead = index - self.received // block
+        return index * block < self.received or (ahead < 32 and self.beyond >> ahead & 1 > 0)
+
+    def missing(self, size: int, block: int, most: int) -> list[int]:
+        """The first blocks that did not come, of an image of `size` bytes."""
+        first = self.received // block
+        end = min(first + self.window, -(-size // block))
+        return [index for index in range(first, end) if not self.has(index, block)][:most]
+
+
 def hello_request() -> bytes:
     return struct.pack("<IH", HELLO_MAGIC, LINK_VERSION)
 
@@ -372,6 +419,16 @@ def upload_begin_request(size: int) -> bytes:
 
 def upload_data_request(offset: int, data: bytes) -> bytes:
     return struct.pack("<I", offset) + data
+
+
+def upload_open_request(size: int, name: int, block: int) -> bytes:
+    """name: u32, what the host calls this image and no other; block: bytes."""
+    return struct.pack("<III", size, name, block)
+
+
+def upload_block(upload: int, data: bytes) -> bytes:
+    """The index of the block is the packet's sequence; there is no reply."""
+    return bytes([upload]) + data
 
 
 def peek_request(offset: int, length: int) -> bytes:

@@ -311,43 +311,81 @@ static uint32_t upload_begin(ec_device *device, const uint8_t *request, uint32_t
     if (size > device->config->policy_ram_size)
         return refuse(reply, EC_REFUSED_CAPACITY, device->config->policy_ram_size);
     use_builtin(device);
-    device->upload_size = size;
-    device->upload_received = 0;
+    ec_upload_begin(&device->upload, size, 0, 0);
     return accept_mode(device, reply, 2);
+}
+
+static void put_image(ec_device *device, uint32_t offset, const uint8_t *bytes, uint32_t length)
+{
+    if (device->config->load)
+        device->policy = NULL; /* it lies where the data go */
+    enter_rest(device);
+    copy((uint8_t *)device->config->policy_ram + offset, bytes, length);
 }
 
 static uint32_t upload_data(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
 {
+    ec_upload *upload = &device->upload;
     if (length < 4)
         return refuse(reply, EC_REFUSED_LENGTH, 0);
-    if (device->upload_size == 0)
+    if (upload->size == 0 || upload->block != 0)
         return refuse(reply, EC_REFUSED_ARGUMENT, 0);
-    uint32_t received = device->upload_received;
+    uint32_t received = upload->received;
     if (ec_get32(request) != received)
         return refuse(reply, EC_REFUSED_OFFSET, received);
     length -= 4;
-    if (length > device->upload_size - received)
-        return refuse(reply, EC_REFUSED_LENGTH, 4 + device->upload_size - received);
-    if (device->config->load)
-        device->policy = NULL; /* it lies where the data go */
-    enter_rest(device);
-    copy((uint8_t *)device->config->policy_ram + received, request + 4, length);
-    device->upload_received += length;
+    if (length > upload->size - received)
+        return refuse(reply, EC_REFUSED_LENGTH, 4 + upload->size - received);
+    put_image(device, received, request + 4, length);
+    upload->received += length;
     length = accept(reply, 8);
-    ec_put32(reply + 4, device->upload_received);
+    ec_put32(reply + 4, upload->received);
     return length;
+}
+
+static uint32_t upload_open(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    ec_upload *upload = &device->upload;
+    if (length != 12)
+        return refuse(reply, EC_REFUSED_LENGTH, 12);
+    uint32_t size = ec_get32(request);
+    uint32_t name = ec_get32(request + 4);
+    uint32_t block = ec_get32(request + 8);
+    if (size == 0 || block == 0 || block >= config->max_payload || (size - 1) / block >= EC_UPLOAD_BLOCKS)
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+    if (size > config->policy_ram_size)
+        return refuse(reply, EC_REFUSED_CAPACITY, config->policy_ram_size);
+    if (!ec_upload_resume(upload, size, name, (uint16_t)block)) {
+        use_builtin(device);
+        ec_upload_begin(upload, size, name, (uint16_t)block);
+    }
+    length = accept_mode(device, reply, 12);
+    reply[2] = upload->number;
+    reply[3] = EC_UPLOAD_WINDOW;
+    ec_put32(reply + 4, upload->received);
+    ec_put32(reply + 8, upload->beyond);
+    return length;
+}
+
+/* Nobody waits for a reply: the next UPLOAD_OPEN tells whether it came. */
+static void upload_block(ec_device *device, uint16_t index, const uint8_t *request, uint32_t length)
+{
+    uint32_t offset;
+    if (length > 0 && request[0] == device->upload.number &&
+        ec_upload_take(&device->upload, index, length - 1, &offset))
+        put_image(device, offset, request + 1, length - 1);
 }
 
 static uint32_t upload_commit(ec_device *device, uint32_t length, uint8_t *reply)
 {
     if (length != 0)
         return refuse(reply, EC_REFUSED_LENGTH, 0);
-    if (device->upload_size == 0) /* the policy in RAM may be in use then, and an episode may run */
+    if (device->upload.size == 0) /* the policy in RAM may be in use then, and an episode may run */
         return refuse(reply, EC_REFUSED_IMAGE, (uint32_t)-EC_ERR_SHORT);
     enter_rest(device);
-    uint32_t received = device->upload_received;
-    device->upload_size = 0;
-    device->upload_received = 0;
+    uint32_t received = device->upload.received;
+    ec_upload_end(&device->upload);
     int error = ec_policy_open(&device->uploaded, device->config->policy_ram, received);
     uint32_t detail = (uint32_t)-error;
     uint8_t refusal = error != 0 ? EC_REFUSED_IMAGE : prove(device, &device->uploaded, &detail);
@@ -458,6 +496,8 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
         return begin_episode(device, request, length, reply);
     case EC_RESULT:
         return result(device, length, reply);
+    case EC_UPLOAD_OPEN:
+        return upload_open(device, request, length, reply);
     default:
         return refuse(reply, EC_REFUSED_TYPE, packet[0]);
     }
@@ -524,6 +564,10 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte)
         if (ec_get32(packet + EC_PACKET_HEADER) != EC_LINK_MAGIC || session == 0)
             return send_stray(device, EC_REFUSED_ARGUMENT, 0);
         device->session = session;
+    } else if (packet[0] == EC_UPLOAD_BLOCK) {
+        if (device->session != 0 && session == device->session)
+            upload_block(device, sequence, packet + EC_PACKET_HEADER, length);
+        return 0;
     } else if (device->session == 0 || session != device->session) {
         return send_stray(device, EC_REFUSED_SESSION, device->session);
     } else if (sequence == device->sequence) {

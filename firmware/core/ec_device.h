@@ -19,6 +19,7 @@
 #include "ec_frame.h"
 #include "ec_limit.h"
 #include "ec_net.h"
+#include "ec_upload.h"
 
 #define EC_LINK_VERSION      1
 #define EC_LINK_MAGIC        0x45474345
@@ -46,7 +47,9 @@ enum {
     EC_PEEK,
     EC_LIMITS,
     EC_EPISODE,
-    EC_RESULT
+    EC_RESULT,
+    EC_UPLOAD_OPEN = 0x10,
+    EC_UPLOAD_BLOCK /* the one request without a reply */
 };
 
 enum {
@@ -185,8 +188,7 @@ typedef struct {
 
     bool digesting;
     uint32_t digest;
-    uint32_t upload_size;     /* 0: no upload begun */
-    uint32_t upload_received; /* bytes */
+    ec_upload upload;
 
     uint32_t repeats;
     uint32_t silences;

@@ -319,6 +319,23 @@ static uint8_t ask_data(uint32_t offset, const void *bytes, uint32_t length)
     return ask(EC_UPLOAD_DATA, payload, 4 + length);
 }
 
+static uint8_t ask_open(uint32_t size, uint32_t name, uint32_t block)
+{
+    uint8_t payload[12];
+    ec_put32(payload, size);
+    ec_put32(payload + 4, name);
+    ec_put32(payload + 8, block);
+    return ask(EC_UPLOAD_OPEN, payload, sizeof payload);
+}
+
+/* A block has no reply. */
+static void send_block(uint16_t session, uint8_t number, uint32_t index, const void *bytes, uint32_t length)
+{
+    uint8_t payload[1 + MAX_PAYLOAD] = {number};
+    memcpy(payload + 1, bytes, length);
+    CHECK_EQUAL(0, send_frame(frame_of(EC_UPLOAD_BLOCK, session, (uint16_t)index, payload, 1 + length)));
+}
+
 /* The whole image; the status of its UPLOAD_COMMIT. */
 static uint8_t upload(const image *policy)
 {
@@ -366,7 +383,7 @@ static void begin_episode(void)
 /* What hostile bytes must leave alone. */
 typedef struct {
     uint32_t state, digest, limits, steps, made_safe, applied, episode_steps;
-    uint32_t upload_size, upload_received;
+    uint32_t upload_size, upload_received, upload_beyond;
     uint16_t session, number;
     uint8_t mode, end;
     const ec_policy *policy;
@@ -384,8 +401,9 @@ static snapshot look(void)
     s.steps = device.statistics.steps;
     s.made_safe = plant.made_safe;
     s.applied = plant.applied;
-    s.upload_size = device.upload_size;
-    s.upload_received = device.upload_received;
+    s.upload_size = device.upload.size;
+    s.upload_received = device.upload.received;
+    s.upload_beyond = device.upload.beyond;
     s.session = device.session;
     s.number = device.sequence;
     s.mode = device.mode;

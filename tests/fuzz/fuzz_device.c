@@ -15,7 +15,7 @@
 
 enum {
     BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, LIMIT_OUTPUT, EPISODE,
-    CLOCK, OPERATIONS
+    CLOCK, OPEN, BLOCK, OPERATIONS
 };
 
 enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
@@ -79,7 +79,10 @@ static void check_device(void)
     CHECK(!device.policy || device.mode != EC_MODE_FAULT);
     CHECK(device.receiver.length <= sizeof request_buffer);
     CHECK(device.reply_size <= sizeof reply_buffer);
-    CHECK(device.upload_received <= device.upload_size && device.upload_size <= RAM_SIZE);
+    const ec_upload *u = &device.upload;
+    CHECK(u->received <= u->size && u->size <= RAM_SIZE);
+    CHECK((u->beyond & 1) == 0 && (u->beyond == 0 || u->block > 0));
+    CHECK(u->block == 0 || u->received == u->size || u->received % u->block == 0);
     CHECK_EQUAL(device.statistics.steps * 7ull, device.statistics.sum_ticks);
     check_outputs();
 }
@@ -136,6 +139,10 @@ static void begin_request(void)
 static void request(uint8_t type, const void *payload, uint32_t length)
 {
     begin_request();
+    if (type == EC_UPLOAD_BLOCK) {
+        CHECK_EQUAL(0, send_frame(frame_of(type, SESSION, ++sequence, payload, length)));
+        return;
+    }
     ask(type, payload, length);
     heed_reply();
 }
@@ -155,7 +162,7 @@ static void repeat(void)
     uint8_t type = 1 + take8() % 127;
     uint8_t payload[MAX_PAYLOAD];
     uint32_t length = take_bytes(payload, sizeof payload);
-    if (type == EC_HELLO)
+    if (type == EC_HELLO || type == EC_UPLOAD_BLOCK)
         return;
     uint8_t kept[sizeof reply_buffer];
     memcpy(kept, reply_buffer, sizeof kept);
@@ -185,7 +192,7 @@ static void any_frame(void)
     snapshot before;
     if (!can_change)
         before = look();
-    CHECK_EQUAL(is_request, deliver(f.bytes, f.size));
+    CHECK_EQUAL(is_request && type != EC_UPLOAD_BLOCK, deliver(f.bytes, f.size));
     if (!can_change)
         check_unchanged(before);
 }
@@ -214,6 +221,28 @@ static void upload_changed(void)
     CHECK(bits != 0 || status == EC_OK);
     if (status == EC_OK)
         CHECK(memcmp(reply + 4, (const uint8_t *)made.words + 36, EC_HASH_SIZE) == 0);
+}
+
+/* A block near where the upload stands; now and then one that is none. It lands in its place alone. */
+static void block(void)
+{
+    const ec_upload *u = &device.upload;
+    uint8_t payload[MAX_PAYLOAD], ahead = take8(), wrong = take8();
+    uint32_t size = u->block > 0 ? u->block : 1;
+    uint16_t index = (uint16_t)(u->received / size + ahead % 40u);
+    uint32_t begin = index * size;
+    uint32_t length = begin < u->size && u->size - begin < size ? u->size - begin : size;
+    if (wrong % 8 == 7)
+        length = take8() % (MAX_PAYLOAD - 1);
+    payload[0] = (uint8_t)(u->number + (wrong % 8 == 6));
+    memset(payload + 1, wrong, length);
+    begin_request();
+    uint8_t *ram = (uint8_t *)policy_ram;
+    uint8_t before = begin > 0 && begin <= RAM_SIZE ? ram[begin - 1] : 0;
+    uint8_t behind = begin + length < RAM_SIZE ? ram[begin + length] : 0;
+    CHECK_EQUAL(0, send_frame(frame_of(EC_UPLOAD_BLOCK, SESSION, index, payload, 1 + length)));
+    CHECK(begin == 0 || begin > RAM_SIZE || ram[begin - 1] == before);
+    CHECK(begin + length >= RAM_SIZE || ram[begin + length] == behind);
 }
 
 static void operate(uint8_t operation)
@@ -274,10 +303,17 @@ static void operate(uint8_t operation)
         break;
     }
     case DATA:
-        ec_put32(bytes, device.upload_received);
+        ec_put32(bytes, device.upload.received);
         length = take_bytes(bytes + 4, MAX_PAYLOAD - 4);
         request(EC_UPLOAD_DATA, bytes, 4 + length);
         break;
+    case OPEN:
+        ec_put32(bytes, take16() % (RAM_SIZE + 100u));
+        ec_put32(bytes + 4, take8() % 2u);
+        ec_put32(bytes + 8, take8() % (MAX_PAYLOAD + 2u));
+        request(EC_UPLOAD_OPEN, bytes, 12);
+        break;
+    case BLOCK: block(); break;
     }
 }
 
