@@ -24,7 +24,7 @@ SECONDS ?= 60
 # the order of collection: xdist would begin with the groups that hold most tests, not the slowest.
 TOGETHER := -n auto --dist loadgroup --no-loadscope-reorder --quiet
 
-.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
+.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-link bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
@@ -33,6 +33,7 @@ help:
 	@echo 'make fuzz    libFuzzer on the core: hostile bytes and images; SECONDS=60 for each of two'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
 	@echo 'make bench-boards instructions, flash, RAM and stack on every board, with each kernel'
+	@echo 'make bench-link   uploads and steps over the link, against the line itself'
 	@echo 'make costs   count again what steps cost on the boards: firmware/costs.csv'
 	@echo 'make sizes   measure the firmware again: firmware/sizes.csv'
 	@echo 'make bench-pareto the smallest networks that keep the return, and what they cost'
@@ -81,6 +82,9 @@ bench: $(VENV)/dev setup
 # BOARD="a b" does these for some boards alone.
 bench-boards: $(VENV)/dev setup
 	@$(BIN)/python bench/boards.py $(BOARD:%=--board %)
+
+bench-link: $(VENV)/dev setup
+	@$(BIN)/python bench/link.py
 
 costs: $(VENV)/dev setup
 	@$(BIN)/python bench/boards.py --costs $(BOARD:%=--board %)

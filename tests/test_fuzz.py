@@ -25,12 +25,11 @@ MISTAKES = {
     "uploads run over their memory": (
         "device", "ec_device.c", "length > upload->size - received", "false",
     ),
-    "late blocks are taken": ("device", "ec_upload.c", "begin < upload->received || ", ""),
     "blocks come from too far ahead": (
         "device", "ec_upload.c", "ahead >= EC_UPLOAD_WINDOW || ", "",
     ),
     "the last block is as long as the others": (
-        "device", "ec_upload.c", "left < upload->block ? left : upload->block", "upload->block",
+        "device", "ec_upload.c", "length_at(upload, upload->received);", "upload->block;",
     ),
     "a cut image is opened": ("policy", "ec_policy.c", "size < image_size", "false"),
     "golden traces are as long as they like": (

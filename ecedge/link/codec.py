@@ -19,6 +19,7 @@ CRC = struct.Struct("<I")
 OVERHEAD = HEADER.size + CRC.size
 DELIMITER = b"\0"
 REPLY_BIT = 0x80
+BITS_PER_BYTE = 10  # of the line: 8N1
 MAX_PAYLOAD = 0xFFFF
 
 

@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..model import Policy
 from . import messages
-from .codec import REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
+from .codec import BITS_PER_BYTE, REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
 from .messages import (
     DeviceMode,
     EpisodeResult,
@@ -35,17 +35,16 @@ from .messages import (
 from .transport import Transport
 from .upload import send_image
 
-BITS_PER_BYTE = 10  # 8N1
 DATA_HEADER = 4  # bytes before the data of PEEK's reply
 LIMITS_HEADER = 4
-LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's can be larger
+LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's is larger
 
 
 #: seconds within which a line that broke must open again
 REOPEN_DEADLINE = 3.0
 #: a host asks again when it has waited for so many times the usual round trip, at least so long
 ROUND_TRIPS = 4.0
-SOONEST = 0.05
+SOONEST = 0.02
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,8 @@ class Device:
                 f"not {counts.dtype} of shape {counts.shape}.",
                 "Encode observations with the policy's observation_map.encode().",
             )
-        payload = self.request(MessageType.STEP, messages.step_request(counts))
+        reply = StepReply.LAYOUT.size + 2 * self.hello.n_act
+        payload = self.request(MessageType.STEP, messages.step_request(counts), reply)
         return StepReply.unpack(payload, self.hello.n_act)
 
     def upload(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> None:
@@ -229,7 +229,8 @@ class Device:
         state = b""
         while (at := offset + len(state)) < end:
             size = min(most, end - at)
-            payload = self.request(MessageType.PEEK, messages.peek_request(at, size))
+            question = messages.peek_request(at, size)
+            payload = self.request(MessageType.PEEK, question, DATA_HEADER + size)
             state += messages.unpack_peeked(payload, size)
         return state
 
@@ -256,17 +257,20 @@ class Device:
         """The last device-clocked episode, as far as it is; keeps the one that runs going."""
         return EpisodeResult.unpack(self.request(MessageType.RESULT))
 
-    def request(self, kind: int, payload: bytes = b"", queued: int = 0) -> bytes:
+    def request(
+        self, kind: int, payload: bytes = b"", reply_size: int = LARGEST_REPLY, queued: int = 0
+    ) -> bytes:
         """Sends one request until its reply comes; the reply's payload, status byte included.
 
         The same frame goes again and again, over a line that was opened again too, so the request
-        takes effect once. queued: bytes that are on the line already, before it.
+        takes effect once. How long the line takes, where its speed is known, is told by two numbers
+        of bytes: reply_size of the payload, at most, and queued that were sent before.
         """
         self._sequence = (self._sequence + 1) & 0xFFFF
         packet = Packet(kind, self._session, self._sequence, payload)
         frame = encode_frame(packet)
         patience = PATIENCE.get(kind, USUAL_PATIENCE)
-        line_time = self._line_time(queued + len(frame))
+        line_time = self._line_time(queued + len(frame) + frame_size(reply_size))
         seconds = patience.tries * (patience.deadline + line_time)
         self.statistics.requests += 1
         begin = self.clock()
@@ -358,12 +362,9 @@ class Device:
                 "Use a smaller network, or build the firmware with a larger capacity.",
             )
 
-    def _line_time(self, frame: int) -> float:
-        """Seconds that a request of `frame` bytes and its reply spend on the line."""
-        if not self.transport.baud:
-            return 0.0
-        most = max(LARGEST_REPLY, self.hello.max_payload) if self.hello else LARGEST_REPLY
-        return (frame + frame_size(most)) * BITS_PER_BYTE / self.transport.baud
+    def _line_time(self, size: int) -> float:
+        """Seconds that so many bytes spend on the line."""
+        return size * BITS_PER_BYTE / self.transport.baud if self.transport.baud else 0.0
 
     def _send(self, data: bytes) -> None:
         if self.trace:

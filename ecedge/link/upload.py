@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import LinkTimeout
-from .codec import frame_size
+from .codec import BITS_PER_BYTE, frame_size
 from .messages import MessageType, UploadState, upload_block, upload_open_request
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 BLOCK_HEADER = 1  # bytes before the data of an UPLOAD_BLOCK
 OVERHEAD = frame_size(BLOCK_HEADER)  # of a block on the line
 LEAST_BLOCK = 16
-FIRST_WINDOW = 2048  # bytes; then twice as many each time, as long as
-LONGEST_WINDOW = 0.5  # seconds do for all of it
+LONGEST_WINDOW = 0.5  # seconds that the line may take for all of it
+FIRST_WINDOW = 2048  # bytes, where nobody knows the line's speed; then twice as many each time
 WORTH_IT = (0.7, 1.4)  # blocks of another size: what came behind the first gap is sent again
 #: windows of which nothing came through, one after another
 FRUITLESS = 30
@@ -44,7 +44,9 @@ def send_image(
     requests raise; what came is kept by the device until it restarts or another upload begins.
     """
     most = device.hello.max_payload - BLOCK_HEADER
-    longest = max(FIRST_WINDOW // most, 1)  # blocks in a window
+    baud = device.transport.baud
+    first = LONGEST_WINDOW * baud / BITS_PER_BYTE if baud else FIRST_WINDOW
+    longest = max(int(first) // most, 1)  # blocks in a window
     trouble = told = fruitless = 0
     block = most
     state = _ask(device, image, block)
@@ -81,7 +83,8 @@ def _ask(device: Device, image: bytes, block: int, queued: int = 0) -> UploadSta
     """What the device has, `queued` bytes behind which the question stands on the line."""
     name = int.from_bytes(hashlib.sha256(image).digest()[:4], "little")
     question = upload_open_request(len(image), name, block)
-    return UploadState.unpack(device.request(MessageType.UPLOAD_OPEN, question, queued=queued))
+    size = UploadState.LAYOUT.size
+    return UploadState.unpack(device.request(MessageType.UPLOAD_OPEN, question, size, queued))
 
 
 def loss_rate(lost: int, sent: int, block: int) -> float:
