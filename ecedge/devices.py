@@ -2,9 +2,10 @@
 
 virtual                the firmware as a process of this machine, on a socket
 virtual?baud=115200    the same on a line of that speed
+virtual?baud=115200&fastest=1000000   and up to that one once both ends have agreed
 virtual-pty            the same on a pseudo terminal
 mps2-an386             any board with an emulator
-/dev/ttyACM0?baud=N    a serial port (COM3 on Windows)
+/dev/ttyACM0?baud=N    a serial port (COM3 on Windows); &fastest=N behind it, too
 socket://HOST:PORT     a device that listens somewhere
 left                   what a rig file calls so: docs/RIG.md
 """
@@ -52,6 +53,7 @@ class DeviceSpec:
     """What a device spec string means: a `board` that is started here, or a `port` to open.
 
     expected: who must answer there, by the rig. reset: begin the board anew once its port is open.
+    fastest: as of `Device`.
     """
 
     board: Board | None = None
@@ -60,6 +62,7 @@ class DeviceSpec:
     baud: int | None = None
     reset: bool = False
     expected: RigDevice | None = None
+    fastest: int | None = None
 
     @property
     def emulated(self) -> bool:
@@ -70,9 +73,9 @@ class DeviceSpec:
 def parse_device(spec: str) -> DeviceSpec:
     """Reads a device spec (see the module); BoardError or UsageError says what is allowed."""
     place, _, query = spec.partition("?")
-    baud = _parse_baud(query, spec) if query else None
+    speeds = _parse_speeds(query, spec) if query else {}
     if PORT.match(place):
-        return DeviceSpec(port=place, baud=baud)
+        return DeviceSpec(port=place, **speeds)
     name, pty = place, False
     if place not in board_names() and place.endswith("-pty"):
         name, pty = place.removesuffix("-pty"), True
@@ -84,12 +87,12 @@ def parse_device(spec: str) -> DeviceSpec:
     board = find_board(name)
     if board.emulator is None:
         raise BoardError(f"{name} has no emulator.", "Connect the board and give its port instead.")
-    if (pty or baud) and board.emulator.kind != "process":
+    if (pty or speeds) and board.emulator.kind != "process":
         raise BoardError(
             f"{name} runs in an emulator whose line is a socket without a speed.",
             f'Say "{name}", or "virtual{"-pty" if pty else ""}".',
         )
-    return DeviceSpec(board, "", pty, baud)
+    return DeviceSpec(board, "", pty, **speeds)
 
 
 def read_rig(path: Path = RIG_FILE) -> Rig:
@@ -186,7 +189,7 @@ def open_device(
         else:
             running = stack.enter_context(run_board(parsed, policy, capacity, plant))
             transport = connect_running(running, parsed.baud)
-        device = stack.enter_context(Device(transport, trace))
+        device = stack.enter_context(Device(transport, trace, fastest=parsed.fastest))
         if parsed.expected:
             parsed.expected.check(device.hello, parsed.port)
         if policy is not None and device.hello.policy_hash != policy.hash:
@@ -281,11 +284,13 @@ def build_folder(board: Board) -> Path:
     return Path(cache) / "ecedge/devices" / board.name
 
 
-def _parse_baud(query: str, spec: str) -> int:
-    found = re.fullmatch(r"baud=(\d{1,8})", query)
-    if not found or int(found.group(1)) not in BAUDS:
+def _parse_speeds(query: str, spec: str) -> dict[str, int]:
+    pairs = re.fullmatch(r"baud=(\d{1,8})(?:&fastest=(\d{1,8}))?", query)
+    speeds = {"baud": pairs[1], "fastest": pairs[2]} if pairs else {}
+    speeds = {name: int(text) for name, text in speeds.items() if text}
+    if not speeds or not all(baud in BAUDS for baud in speeds.values()):
         raise UsageError(
             f'"{spec}" has an option that is not baud=N with N of {BAUDS.start} or more.',
-            "Say baud=115200.",
+            "Say baud=115200, or baud=115200&fastest=1000000 in quotation marks.",
         )
-    return int(found.group(1))
+    return speeds

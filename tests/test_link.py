@@ -372,6 +372,8 @@ class FakeDevice:
         self.upload = (0, 0, 0)  # size, name, block
         self.blocks: dict[int, bytes] = {}
         self.number = 0
+        self.bauds = ()  # that its line can have
+        self.baud = 0  # 0: its own
         self.policy: Policy | None = None
         self.state = None
 
@@ -392,7 +394,8 @@ class FakeDevice:
         elif request.session != self.session:
             return self._frame(request, messages.pack_refusal(ErrorCode.SESSION, self.session))
         elif self.last and self.last[0].sequence == request.sequence:
-            return self.last[1]
+            if request.type != MessageType.SPEED:
+                return self.last[1]
         self.executed.append(request.type)
         frame = self._frame(request, self._carry_out(request))
         self.last = (request, frame)
@@ -456,6 +459,12 @@ class FakeDevice:
                 beyond = sum(1 << index - first for index in self.blocks if index > first)
                 state = UploadState(self.number, 32, len(self.image), beyond)
                 return state.pack()
+            case MessageType.SPEED:
+                (baud,) = struct.unpack("<I", payload)
+                if baud not in self.bauds:
+                    return messages.pack_refusal(ErrorCode.ARGUMENT)
+                self.baud = baud
+                return bytes(2)
             case MessageType.UPLOAD_COMMIT:
                 self.upload = (0, 0, 0)
                 try:
@@ -788,6 +797,122 @@ def test_a_lossy_line_changes_no_result(data):
             assert device.step(raw).output.tolist() == state.output.tolist()
         line.deliver = lambda reply, attempt: reply
     assert line.device.executed.count(MessageType.STEP) == 4
+
+
+# -- speed ---------------------------------------------------------------------------------------
+
+
+class SpeedyLine(MemoryLine):
+    """A line whose ends hear each other at one speed alone, up to the fastest that it carries."""
+
+    baud = 9600
+
+    def __init__(self, device: FakeDevice, carries: int = 10**9, has: int = 10**9):
+        super().__init__(device)
+        self.carries = carries
+        self.has = has  # the fastest of this port
+        self.heard = 0.0
+
+    def write(self, data: bytes) -> None:
+        if self.now - self.heard > 2.0:
+            self.device.baud = 0
+        if (self.device.baud or 9600) != self.baud or self.baud > self.carries:
+            data = b"\xff" * len(data)
+        good = self.device.reader.good_frames
+        super().write(data)
+        if self.device.reader.good_frames > good:
+            self.heard = self.now
+
+    def set_baud(self, baud: int) -> bool:
+        if baud > self.has:
+            return False
+        self.baud = baud
+        return True
+
+
+def speedy(fastest: int | None = None, bauds=(500_000, 1_000_000), **line) -> Device:
+    line = SpeedyLine(FakeDevice(), **line)
+    line.device.bauds = bauds
+    device = Device(line, clock=line.clock, fastest=fastest)
+    device.connect()
+    return device
+
+
+def test_a_speed_that_both_have_is_kept_while_there_is_talk():
+    device = speedy()
+    line = device.transport
+    assert device.set_baud(1_000_000) and line.baud == line.device.baud == 1_000_000
+    for _ in range(5):
+        line.now += 1.9
+        device.status()
+    assert line.baud == 1_000_000 and device.statistics.resends == 0
+
+
+def test_both_ends_go_back_after_silence():
+    device = speedy()
+    line = device.transport
+    assert device.set_baud(500_000)
+    line.now += 2.1
+    before = device.statistics.resends
+    device.status()
+    assert (line.baud, line.device.baud) == (9600, 0)
+    assert device.statistics.resends == before
+    assert device.set_baud(500_000), "and may change it again"
+
+
+def test_a_restarted_device_is_found_at_its_own_speed():
+    device = speedy()
+    assert device.set_baud(500_000)
+    device.transport.device.restart()
+    with pytest.raises(DeviceRefused, match="restarted"):
+        device.status()
+    assert device.transport.baud == 9600
+    device.connect()
+
+
+@pytest.mark.parametrize("trouble", [{"bauds": ()}, {"carries": 9600}, {"has": 9600}], ids=str)
+def test_a_speed_that_one_cannot_have_leaves_the_line_as_it_was(trouble):
+    device = speedy(**trouble)
+    begin = device.transport.now
+    assert not device.set_baud(1_000_000)
+    assert device.transport.baud == 9600
+    assert device.transport.now - begin < 4
+    device.status()
+
+
+def test_a_lost_answer_to_a_change_of_speed_is_waited_for():
+    device = speedy()
+    line = device.transport
+    lost = iter([True])
+    line.deliver = lambda reply, attempt: b"" if next(lost, False) else reply
+    assert device.set_baud(500_000)
+    assert line.baud == line.device.baud == 500_000
+
+
+def test_uploads_and_episodes_are_as_fast_as_both_ends_can():
+    device = speedy(fastest=3_000_000)
+    policy = small_policy()
+    device.upload(policy)
+    assert device.transport.baud == 1_000_000
+    device.transport.now += 5
+    device.reset()
+    assert device.transport.baud == 1_000_000
+    asked = [packet for packet in device.transport.device.executed if packet == MessageType.SPEED]
+    assert len(asked) == 4, "3 and 2 Mbaud are asked for once"
+
+
+def test_a_line_that_cannot_be_faster_is_asked_once():
+    device = speedy(fastest=1_000_000, bauds=())
+    device.upload(small_policy())
+    asked = device.transport.device.executed.count(MessageType.SPEED)
+    device.upload(small_policy())
+    assert device.transport.device.executed.count(MessageType.SPEED) == asked > 1
+    assert device.transport.baud == 9600
+
+
+def test_a_line_of_unknown_speed_keeps_it(device, line):
+    assert not device.set_baud(1_000_000)
+    assert MessageType.SPEED not in line.device.executed
 
 
 # -- transport -----------------------------------------------------------------------------------

@@ -42,6 +42,12 @@ LARGEST_REPLY = 48 + 2 * 64  # STATUS of 64 outputs; only PEEK's is larger
 
 #: seconds within which a line that broke must open again
 REOPEN_DEADLINE = 3.0
+#: seconds without talk after which both ends go back from a negotiated speed; and what both take
+#: to change theirs
+BAUD_HOLD = 2.0
+BAUD_CHANGE = 0.05
+#: speeds that ports and boards have, the fastest first
+USUAL_BAUDS = 3_000_000, 2_000_000, 1_000_000, 921_600, 500_000, 460_800, 250_000, 230_400
 #: a host asks again when it has waited for so many times the usual round trip, at least so long
 ROUND_TRIPS = 4.0
 SOONEST = 0.02
@@ -94,6 +100,8 @@ class Device:
     Every method raises LinkTimeout when the device stops answering and DeviceRefused when it
     answers with an error code; after a restart of the device that is code SESSION. A line that
     breaks is opened again, and the session goes on; LineLost where that fails.
+    fastest: the line's speed for uploads and episodes, or what comes nearest below of what both
+    ends can have; None leaves it as it was opened.
     """
 
     def __init__(
@@ -101,8 +109,10 @@ class Device:
         transport: Transport,
         trace: Callable[[str, bytes], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        fastest: int | None = None,
     ):
         self.transport = transport
+        self.fastest = fastest
         self.trace = trace
         self.clock = clock
         self.hello: Hello | None = None
@@ -113,6 +123,8 @@ class Device:
         self._sequence = 0
         self._usual: dict[int, float] = {}  # seconds to a reply, by request
         self._closed = False
+        self._slow_baud: int | None = None  # of the line when it was opened, while it has another
+        self._answered = 0.0  # when the last reply came
         self._heard = 0  # bytes since connect began, and frames that are replies: not our own echo
         self._replies = 0
 
@@ -172,6 +184,7 @@ class Device:
         The device makes itself safe after `silence_ms` (10 … 60000) without a step; 0 leaves it to
         the device.
         """
+        self._hurry()
         self.request(MessageType.RESET, messages.reset_request(digest, silence_ms))
 
     def step(self, raw) -> StepReply:
@@ -201,6 +214,7 @@ class Device:
                 "Give it one: ecedge.reference.with_golden_trace(policy)",
             )
         self._check_capacity(policy)
+        self._hurry()
         try:
             send_image(self, policy.image, progress)
             accepted = messages.unpack_committed(self.request(MessageType.UPLOAD_COMMIT))
@@ -257,6 +271,42 @@ class Device:
         """The last device-clocked episode, as far as it is; keeps the one that runs going."""
         return EpisodeResult.unpack(self.request(MessageType.RESULT))
 
+    def set_baud(self, baud: int) -> bool:
+        """Gives the line another speed; False, and the speed as it was, where an end cannot have it
+        or nothing comes through. Both ends go back after BAUD_HOLD seconds without talk."""
+        if self.transport.baud is None:
+            return False  # whose speed it is, is not known here
+        try:
+            self.request(MessageType.SPEED, messages.speed_request(baud), 2)
+        except DeviceRefused as refusal:
+            if refusal.code not in (messages.ErrorCode.ARGUMENT, messages.ErrorCode.TYPE):
+                raise
+            return False
+        slow = self._slow_baud or self.transport.baud
+        if self.transport.set_baud(baud):
+            self._slow_baud = slow
+        change_until = self.clock() + BAUD_CHANGE
+        while (left := change_until - self.clock()) > 0:
+            self.transport.read(left)
+        self.status()
+        return self.transport.baud == baud
+
+    def _hurry(self) -> None:
+        """Brings the line to the speed that it can have, up to `fastest`."""
+        self._slow_down()
+        if self.fastest is None or self._slow_baud:
+            return
+        faster = (self.transport.baud or 0) + 1
+        usual = [baud for baud in USUAL_BAUDS if faster <= baud < self.fastest]
+        wanted = [self.fastest, *usual] if faster <= self.fastest else []
+        self.fastest = next((baud for baud in wanted if self.set_baud(baud)), None)
+
+    def _slow_down(self) -> None:
+        """Goes back to the speed that the line was opened with, once the device has."""
+        if self._slow_baud and self.clock() - self._answered > BAUD_HOLD:
+            self.transport.set_baud(self._slow_baud)
+            self._slow_baud = None
+
     def request(
         self, kind: int, payload: bytes = b"", reply_size: int = LARGEST_REPLY, queued: int = 0
     ) -> bytes:
@@ -280,6 +330,7 @@ class Device:
             fresh = asked == 0 and kind != MessageType.HELLO
             self.statistics.resends += asked > 0
             asked += 1
+            self._slow_down()
             sent = self.clock()
             try:
                 self._send(frame if fresh else b"\0" + frame)
@@ -295,6 +346,7 @@ class Device:
             if reply is not None:
                 now = self.clock()
                 self.round_trip = now - begin
+                self._answered = now
                 self._learn(kind, now - sent - line_time)
                 messages.check_status(reply.payload, kind)
                 return reply.payload

@@ -119,13 +119,19 @@ class FaultyTransport:
         sleep: Callable[[float], None] = time.sleep,
     ):
         self.name = line.name
-        self.baud = line.baud
         self.line = line
         self.out = FaultyStream(faults, seed, "host")
         self.back = FaultyStream(faults, seed, "device")
         self._clock = clock
         self._sleep = sleep
         self._coming: deque[tuple[float, bytes | None]] = deque()  # when, what
+
+    @property
+    def baud(self) -> int | None:
+        return self.line.baud
+
+    def set_baud(self, baud: int) -> bool:
+        return self.line.set_baud(baud)
 
     def read(self, timeout: float) -> bytes:
         end = self._clock() + timeout

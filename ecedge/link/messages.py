@@ -38,6 +38,7 @@ class MessageType(IntEnum):
     RESULT = 12
     UPLOAD_OPEN = 0x10
     UPLOAD_BLOCK = 0x11
+    SPEED = 0x12
 
 
 class ErrorCode(IntEnum):
@@ -429,6 +430,10 @@ def upload_open_request(size: int, name: int, block: int) -> bytes:
 def upload_block(upload: int, data: bytes) -> bytes:
     """The index of the block is the packet's sequence; there is no reply."""
     return bytes([upload]) + data
+
+
+def speed_request(baud: int) -> bytes:
+    return struct.pack("<I", baud)
 
 
 def peek_request(offset: int, length: int) -> bytes:

@@ -45,6 +45,9 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def set_baud(self, baud: int) -> bool:
+        """Gives the line another speed; whether it has it now."""
+
     def reopen(self, timeout: float) -> None:
         """Opens a line again that broke, trying for `timeout` seconds; else LineLost."""
 
@@ -71,6 +74,15 @@ class SerialTransport:
     def write(self, data: bytes) -> None:
         with _translated(self.name):
             self._port.write(data)
+
+    def set_baud(self, baud: int) -> bool:
+        with _translated(self.name):
+            try:
+                self._port.baudrate = baud  # a socket takes every number, and does nothing
+            except ValueError:
+                return False
+        self.baud = baud
+        return True
 
     def reopen(self, timeout: float) -> None:
         self.close()

@@ -7,6 +7,7 @@
 #ifndef EC_PORT_H
 #define EC_PORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define EC_PORT_IDLE_MS 10 /* the longest sleep */
@@ -22,6 +23,13 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity);
 /* Sends. May block for as long as the line takes for all the bytes, and 1 s more in all when nobody
  * takes them: the rest is dropped then. */
 void ec_port_write(const uint8_t *bytes, uint32_t length);
+
+/* Whether the line can have this speed, within 2 %, and the program keeps up with its bytes. */
+bool ec_port_can_baud(uint32_t baud);
+
+/* Gives the line this speed, one that it can have, or 0 for the board's own, when all that was written
+ * has left it. Does nothing where the line has it already: called often. */
+void ec_port_set_baud(uint32_t baud);
 
 /* Sleeps until bytes came, at most EC_PORT_IDLE_MS and at most `ticks`. May return at any time before:
  * at once, where the port cannot wake so soon. */

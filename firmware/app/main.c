@@ -49,6 +49,7 @@ int main(int argc, char **argv)
         .limits = limits,
         .request = request,
         .reply = reply,
+        .can_baud = ec_port_can_baud,
         .ticks = ec_port_ticks,
         .tick_hz = ec_port_tick_hz(),
         .rig = ec_rig_open(),
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
     for (;;) {
         uint8_t bytes[64];
         ec_device_poll(&device, ec_port_milliseconds());
+        ec_port_set_baud(device.baud);
         uint32_t wait = ec_device_clock(&device);
         uint32_t count = ec_port_read(bytes, sizeof bytes);
         for (uint32_t i = 0; i < count; i++) {

@@ -3,6 +3,8 @@
 #define FRAME        EC_FRAME_SIZE(EC_PACKET_SIZE(EC_MAX_PAYLOAD))
 #define TICKS_PER_MS (EC_TICK_HZ / 1000u)
 #define WRITE_MS     1000u /* beyond the line's own time: nobody takes the bytes */
+#define SENDING      20u   /* bytes that a transmitter may hold, and one more */
+#define CYCLES_A_BIT 50u   /* that the program needs for what comes in: of an AVR, the slowest */
 #define BOOT_MAGIC   0x45434254u
 
 /* A power of two that holds a request and what else may come before the main loop looks. */
@@ -33,6 +35,7 @@ static struct {
 } boots __attribute__((section(".noinit")));
 
 static uint8_t reset_cause;
+static uint32_t line_baud = EC_BAUD;
 
 void bare_received(uint8_t byte)
 {
@@ -68,7 +71,7 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
 void ec_port_write(const uint8_t *bytes, uint32_t length)
 {
     uint32_t start = ec_port_ticks();
-    uint32_t limit = (WRITE_MS + length * 10000u / EC_BAUD) * TICKS_PER_MS;
+    uint32_t limit = (WRITE_MS + length * 10000u / line_baud) * TICKS_PER_MS;
     for (uint32_t i = 0; i < length; i++) {
         while (!chip_can_send()) {
             if (ec_port_ticks() - start > limit)
@@ -76,6 +79,37 @@ void ec_port_write(const uint8_t *bytes, uint32_t length)
         }
         chip_send(bytes[i]);
     }
+}
+
+static uint32_t divisor_of(uint32_t baud)
+{
+    return (chip_line.hz + baud / 2u) / baud;
+}
+
+bool ec_port_can_baud(uint32_t baud)
+{
+    if (baud == 0 || baud > EC_CLOCK_HZ / CYCLES_A_BIT)
+        return false;
+    uint32_t divisor = divisor_of(baud);
+    if (divisor < chip_line.least || divisor > chip_line.most)
+        return false;
+    uint32_t made = chip_line.hz / divisor;
+    return (made > baud ? made - baud : baud - made) <= baud / 50u;
+}
+
+void ec_port_set_baud(uint32_t baud)
+{
+    if (baud == 0)
+        baud = EC_BAUD;
+    if (baud == line_baud)
+        return;
+    uint32_t start = ec_port_ticks();
+    while (ec_port_ticks() - start < (SENDING * 10000u / line_baud + 1u) * TICKS_PER_MS) {
+    }
+    line_baud = baud;
+    cpu_mask();
+    chip_set_divisor(divisor_of(baud));
+    cpu_unmask();
 }
 
 /* An interrupt ends a sleep EC_PORT_IDLE_MS later at the latest: what is due before is waited for awake.

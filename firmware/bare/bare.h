@@ -21,6 +21,18 @@
  * Every wait for hardware is bounded: go on with what there is. */
 void chip_init(void);
 
+/* How a chip makes the speed of its line: baud = hz / divisor, with a divisor of least ... most. */
+typedef struct {
+    uint32_t hz;
+    uint32_t least;
+    uint32_t most;
+} chip_divider;
+
+extern const chip_divider chip_line;
+
+/* Gives the line that speed. Called with interrupts off, while no byte is being sent. */
+void chip_set_divisor(uint32_t divisor);
+
 /* Whether the transmitter takes a byte now, and a byte for it. */
 bool chip_can_send(void);
 void chip_send(uint8_t byte);

@@ -377,6 +377,19 @@ static void upload_block(ec_device *device, uint16_t index, const uint8_t *reque
         put_image(device, offset, request + 1, length - 1);
 }
 
+/* The speed is the caller's to give; it ends with EC_SPEED_HOLD_MS of silence. */
+static uint32_t speed(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    if (length != 4)
+        return refuse(reply, EC_REFUSED_LENGTH, 4);
+    uint32_t baud = ec_get32(request);
+    if (!config->can_baud || !config->can_baud(baud))
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+    device->baud = baud;
+    return accept_mode(device, reply, 2);
+}
+
 static uint32_t upload_commit(ec_device *device, uint32_t length, uint8_t *reply)
 {
     if (length != 0)
@@ -498,6 +511,8 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
         return result(device, length, reply);
     case EC_UPLOAD_OPEN:
         return upload_open(device, request, length, reply);
+    case EC_SPEED:
+        return speed(device, request, length, reply);
     default:
         return refuse(reply, EC_REFUSED_TYPE, packet[0]);
     }
@@ -553,6 +568,7 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte)
     uint32_t size = ec_frame_receive(&device->receiver, byte);
     if (size == 0)
         return 0;
+    device->heard = true;
     const uint8_t *packet = device->config->request;
     uint32_t length = size - EC_PACKET_HEADER;
     uint16_t session = ec_get16(packet + 2);
@@ -570,7 +586,7 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte)
         return 0;
     } else if (device->session == 0 || session != device->session) {
         return send_stray(device, EC_REFUSED_SESSION, device->session);
-    } else if (sequence == device->sequence) {
+    } else if (sequence == device->sequence && packet[0] != EC_SPEED) {
         device->repeats++;
         return send_kept(device);
     }
@@ -581,6 +597,12 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte)
 void ec_device_poll(ec_device *device, uint32_t now_ms)
 {
     device->now_ms = now_ms;
+    if (device->heard) {
+        device->heard = false;
+        device->heard_ms = now_ms;
+    }
+    if (now_ms - device->heard_ms > EC_SPEED_HOLD_MS)
+        device->baud = 0;
     if (device->led) {
         device->led = false;
         device->led_ms = now_ms;

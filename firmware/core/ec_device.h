@@ -4,6 +4,7 @@
  *     ec_device_init(&device, &config);
  *     for (;;) {
  *         ec_device_poll(&device, milliseconds());
+ *         give the line the speed device.baud
  *         ec_device_clock(&device);
  *         for each byte that came:
  *             if ((size = ec_device_receive(&device, byte)) > 0) {
@@ -26,6 +27,7 @@
 #define EC_MIN_PAYLOAD       96u
 #define EC_BOARD_NAME_SIZE   16
 #define EC_CHIP_ID_SIZE      16
+#define EC_SPEED_HOLD_MS     2000u /* without a request, at another speed than the board's own */
 #define EC_SILENCE_MS        1000u /* where the host leaves it to the device */
 #define EC_SILENCE_MS_LEAST  10u
 #define EC_SILENCE_MS_MOST   60000u
@@ -49,7 +51,8 @@ enum {
     EC_EPISODE,
     EC_RESULT,
     EC_UPLOAD_OPEN = 0x10,
-    EC_UPLOAD_BLOCK /* the one request without a reply */
+    EC_UPLOAD_BLOCK, /* the one request without a reply */
+    EC_SPEED
 };
 
 enum {
@@ -148,6 +151,7 @@ typedef struct {
     uint8_t *request;         /* EC_REQUEST_SIZE(max_payload) */
     uint8_t *reply;           /* EC_REPLY_SIZE(max_payload, max_act) */
 
+    bool (*can_baud)(uint32_t baud); /* whether the line can have this speed; null: no other */
     uint32_t (*ticks)(void); /* free-running, wraps at 2^32 */
     uint32_t tick_hz;
     ec_rig rig;
@@ -162,9 +166,11 @@ typedef struct {
     uint32_t clamps; /* outputs that were applied otherwise than the network gave them */
 } ec_step_statistics;
 
-/* The caller reads `reply`; all else is the device's own. It must stay where it was initialised. */
+/* The caller reads `reply` and `baud`; all else is the device's own. It must stay where it was
+ * initialised. */
 typedef struct {
     const uint8_t *reply; /* the frame to send, where ec_device_receive returned its size */
+    uint32_t baud;        /* of the line, once that is sent; 0: the board's own. A poll may end it */
 
     const ec_device_config *config;
     ec_frame_receiver receiver;
@@ -183,8 +189,10 @@ typedef struct {
     uint32_t now_ms;
     uint32_t led_ms; /* when the host last led the plant: docs/LINK.md section 3 says by what */
     uint32_t silence_ms; /* 0: never too long */
-    bool led;        /* since the last poll */
-    bool kept_leads; /* the kept reply is of such a request: its repeat leads too */
+    uint32_t heard_ms; /* when an intact request came */
+    bool heard;        /* since the last poll */
+    bool led;          /* since the last poll */
+    bool kept_leads;   /* the kept reply is of such a request: its repeat leads too */
 
     bool digesting;
     uint32_t digest;

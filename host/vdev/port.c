@@ -22,13 +22,16 @@
 
 #define NS_PER_S  1000000000u
 #define NS_PER_MS 1000000u
+#define LEAST_BAUD 300u
+#define MOST_BAUD  100000000u
 
 static pid_t parent;
 static uint32_t boot_count;
 static uint64_t start_ns;
 
 /* A slow line: 10 bits a byte, both ways. */
-static uint64_t byte_ns; /* 0: as fast as the computer */
+static uint32_t board_baud = EC_BAUD; /* 0: as fast as the computer */
+static uint64_t byte_ns;              /* 0 with it */
 static uint64_t heard_ns; /* when the last byte taken had come in */
 static uint64_t sent_ns;  /* when the last byte sent will be out */
 static bool hearing;      /* bytes are coming in */
@@ -48,6 +51,19 @@ static void sleep_until(uint64_t when_ns)
     uint64_t left = when_ns - now_ns;
     struct timespec t = {.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
     nanosleep(&t, NULL);
+}
+
+/* Of a line that has a speed at all. */
+bool ec_port_can_baud(uint32_t baud)
+{
+    return board_baud > 0 && baud >= LEAST_BAUD && baud <= MOST_BAUD;
+}
+
+void ec_port_set_baud(uint32_t baud)
+{
+    if (baud == 0)
+        baud = board_baud;
+    byte_ns = baud > 0 ? 10ull * NS_PER_S / baud : 0;
 }
 
 static void exit_with_usage(void)
@@ -71,7 +87,6 @@ void ec_port_init(int argc, char **argv)
 {
     bool pty = false, once = false;
     const char *tcp = NULL;
-    uint32_t baud = EC_BAUD;
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
         const char *value = argv[i + 1]; /* argv ends with a null pointer */
@@ -83,7 +98,7 @@ void ec_port_init(int argc, char **argv)
             tcp = value;
             i++;
         } else if (strcmp(option, "--baud") == 0) {
-            baud = number(value, 100000000);
+            board_baud = number(value, MOST_BAUD);
             i++;
         } else if (strcmp(option, "--boot-count") == 0) {
             boot_count = number(value, UINT32_MAX);
@@ -97,7 +112,7 @@ void ec_port_init(int argc, char **argv)
 
     parent = getppid();
     start_ns = nanoseconds();
-    byte_ns = baud > 0 ? 10ull * NS_PER_S / baud : 0;
+    ec_port_set_baud(0);
     signal(SIGINT, SIG_DFL); /* a shell starts its background jobs deaf to it */
     signal(SIGPIPE, SIG_IGN);
     if (pty)

@@ -131,6 +131,11 @@ static uint8_t judge(void *context, int32_t *reward)
     return clocked.judged == clocked.ends ? clocked.verdict : EC_PLANT_GOES_ON;
 }
 
+static bool can_baud(uint32_t baud)
+{
+    return baud == 9600 || baud == 1000000;
+}
+
 static void configure(void)
 {
     static const uint8_t chip_id[EC_CHIP_ID_SIZE] = "sixteen bytes id";
@@ -160,6 +165,7 @@ static void configure(void)
         .limits = limits,
         .request = request_buffer,
         .reply = reply_buffer,
+        .can_baud = can_baud,
         .ticks = ticks,
         .tick_hz = 1000000,
         .rig = {
@@ -351,6 +357,13 @@ static uint8_t upload(const image *policy)
     return ask(EC_UPLOAD_COMMIT, NULL, 0);
 }
 
+static uint8_t ask_speed(uint32_t baud)
+{
+    uint8_t payload[4];
+    ec_put32(payload, baud);
+    return ask(EC_SPEED, payload, sizeof payload);
+}
+
 static uint8_t source(void)
 {
     CHECK_EQUAL(EC_OK, ask(EC_HELLO, hello, sizeof hello));
@@ -384,6 +397,7 @@ static void begin_episode(void)
 typedef struct {
     uint32_t state, digest, limits, steps, made_safe, applied, episode_steps;
     uint32_t upload_size, upload_received, upload_beyond;
+    uint32_t baud;
     uint16_t session, number;
     uint8_t mode, end;
     const ec_policy *policy;
@@ -404,6 +418,7 @@ static snapshot look(void)
     s.upload_size = device.upload.size;
     s.upload_received = device.upload.received;
     s.upload_beyond = device.upload.beyond;
+    s.baud = device.baud;
     s.session = device.session;
     s.number = device.sequence;
     s.mode = device.mode;

@@ -79,6 +79,17 @@ void ec_port_write(const uint8_t *bytes, uint32_t length)
         now_ms += BLOCKS_MS;
 }
 
+bool ec_port_can_baud(uint32_t baud)
+{
+    (void)baud;
+    return false;
+}
+
+void ec_port_set_baud(uint32_t baud)
+{
+    (void)baud;
+}
+
 void ec_port_idle(uint32_t ticks)
 {
     (void)ticks;

@@ -151,11 +151,62 @@ static void test_an_unknown_type_is_refused(void)
 {
     connect();
     for (unsigned type = EC_RESULT + 1; type < 0x80; type++) {
-        if (type == EC_UPLOAD_OPEN || type == EC_UPLOAD_BLOCK)
+        if (EC_UPLOAD_OPEN <= type && type <= EC_SPEED)
             continue;
         CHECK_EQUAL(EC_REFUSED_TYPE, ask((uint8_t)type, NULL, 0));
         CHECK_EQUAL(type, detail());
     }
+}
+
+static void test_the_line_has_another_speed_while_there_is_talk(void)
+{
+    uint32_t now = UINT32_MAX - 3 * EC_SPEED_HOLD_MS; /* the clock wraps on the way */
+    connect();
+    CHECK_EQUAL(EC_OK, ask(EC_STATUS, NULL, 0));
+    ec_device_poll(&device, now);
+    CHECK_EQUAL(EC_OK, ask_speed(1000000));
+    CHECK_EQUAL(2, reply_length);
+    CHECK_EQUAL(1000000, device.baud);
+    for (unsigned i = 0; i < 6; i++) {
+        ec_device_poll(&device, now += EC_SPEED_HOLD_MS);
+        CHECK_EQUAL(1000000, device.baud);
+        CHECK_EQUAL(EC_OK, ask(EC_STATUS, NULL, 0));
+        ec_device_poll(&device, now);
+    }
+    CHECK_EQUAL(0, send((const uint8_t *)"\x05noise", 7));
+    ec_device_poll(&device, now += EC_SPEED_HOLD_MS + 1);
+    CHECK_EQUAL(0, device.baud);
+    CHECK_EQUAL(EC_OK, ask(EC_STATUS, NULL, 0));
+}
+
+static void test_a_speed_asked_for_again_is_given_again(void)
+{
+    connect();
+    CHECK_EQUAL(EC_OK, ask_speed(9600)); /* and the reply is lost */
+    frame again = frame_of(EC_SPEED, SESSION, sequence, "\x80\x25\0\0", 4);
+    ec_device_poll(&device, 1);
+    ec_device_poll(&device, 2 + EC_SPEED_HOLD_MS);
+    CHECK_EQUAL(0, device.baud);
+    CHECK_EQUAL(1, send_frame(again));
+    CHECK_EQUAL(EC_OK, reply[0]);
+    CHECK_EQUAL(9600, device.baud);
+}
+
+static void test_a_speed_that_the_line_cannot_have_is_refused(void)
+{
+    begin_episode();
+    CHECK_EQUAL(EC_OK, ask_speed(9600));
+    snapshot before = look();
+    const uint32_t wrong[] = {0, 9601, 115200, UINT32_MAX};
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_speed(wrong[i]));
+    before.number = sequence;
+    check_unchanged(before);
+    configure();
+    config.can_baud = NULL;
+    power_on();
+    CHECK_EQUAL(EC_OK, ask(EC_HELLO, hello, sizeof hello));
+    CHECK_EQUAL(EC_REFUSED_ARGUMENT, ask_speed(9600));
 }
 
 static void test_every_wrong_length_is_refused(void)
@@ -168,6 +219,7 @@ static void test_every_wrong_length_is_refused(void)
     } rules[] = {
         {EC_RESET, 8}, {EC_STEP, 2u * device.policy->spec.n_obs}, {EC_UPLOAD_BEGIN, 4},
         {EC_UPLOAD_COMMIT, 0}, {EC_STATUS, 0}, {EC_STOP, 0}, {EC_PEEK, 4}, {EC_EPISODE, 16}, {EC_RESULT, 0},
+        {EC_UPLOAD_OPEN, 12}, {EC_SPEED, 4},
     };
     for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         for (uint32_t length = 0; length <= MAX_PAYLOAD; length++) {

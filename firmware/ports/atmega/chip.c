@@ -2,7 +2,7 @@
 
 #include "bare.h"
 
-#define DIVISOR ((EC_CLOCK_HZ / 8u + EC_BAUD / 2u) / EC_BAUD - 1u) /* with U2X */
+#define LINE_HZ (EC_CLOCK_HZ / 8u) /* with U2X */
 #define PERIOD  0x10000u
 
 #if EC_TICK_HZ != EC_CLOCK_HZ
@@ -42,6 +42,14 @@ uint8_t chip_reset_cause(bool powered)
     return powered ? EC_CAUSE_UNKNOWN : EC_CAUSE_POWER_ON;
 }
 
+const chip_divider chip_line = {LINE_HZ, 1, 4096};
+
+void chip_set_divisor(uint32_t divisor)
+{
+    UBRR0H = (uint8_t)((divisor - 1) >> 8);
+    UBRR0L = (uint8_t)(divisor - 1);
+}
+
 void chip_init(void)
 {
     TCCR1A = 0; /* counts to 0xFFFF; a boot loader may have used it */
@@ -49,8 +57,7 @@ void chip_init(void)
     TIMSK1 = TIMER_TOV1;
 
     UCSR0A = UCSR0A_U2X;
-    UBRR0H = (uint8_t)(DIVISOR >> 8);
-    UBRR0L = (uint8_t)DIVISOR;
+    chip_set_divisor((LINE_HZ + EC_BAUD / 2u) / EC_BAUD);
     UCSR0C = UCSR0C_8N1;
     UCSR0B = UCSR0B_ON;
 }

@@ -31,12 +31,19 @@ uint8_t chip_reset_cause(bool powered)
     return info & BOARD_RESET_SOFTWARE ? EC_CAUSE_SOFTWARE : EC_CAUSE_UNKNOWN;
 }
 
+const chip_divider chip_line = {EC_CLOCK_HZ, 16, 0xFFFFF};
+
+void chip_set_divisor(uint32_t divisor)
+{
+    UART->bauddiv = divisor;
+}
+
 void chip_init(void)
 {
     TIMER->reload = 0xFFFFFFFFu;
     TIMER->value = 0xFFFFFFFFu;
     TIMER->ctrl = TIMER_CTRL_ENABLE;
-    UART->bauddiv = BAUD_DIVISOR;
+    chip_set_divisor(BAUD_DIVISOR);
     UART->ctrl = UART_CTRL_TX | UART_CTRL_RX | UART_CTRL_RX_INT;
     cortex_enable_interrupt(BOARD_UART_RX_IRQ);
     cortex_systick_start(); /* it only ends sleeps */

@@ -18,7 +18,7 @@
 #error "EC_TICK_HZ is not twice EC_CLOCK_HZ, or no multiple of the emulated clock"
 #endif
 
-#define BAUD_DIVISOR ((EC_CLOCK_HZ + EC_BAUD / 2u) / EC_BAUD - 1u)
+#define BAUD_DIVISOR ((EC_CLOCK_HZ + EC_BAUD / 2u) / EC_BAUD)
 
 static bool emulated;
 
@@ -78,13 +78,20 @@ static void start_clock(void)
         PRCI_PLLCFG = pll | PLL_SELECT;
 }
 
+const chip_divider chip_line = {EC_CLOCK_HZ, 16, 0x10000};
+
+void chip_set_divisor(uint32_t divisor)
+{
+    UART_DIV = divisor - 1;
+}
+
 void chip_init(void)
 {
     start_clock();
     PWM1_CFG = PWM_CFG_ALWAYS;
     GPIO_IOF_SEL &= ~GPIO_UART0;
     GPIO_IOF_EN |= GPIO_UART0;
-    UART_DIV = BAUD_DIVISOR;
+    chip_set_divisor(BAUD_DIVISOR);
     UART_TXCTRL = UART_ENABLE;
     UART_RXCTRL = UART_ENABLE;
     UART_IE = UART_INT_RX;

@@ -47,6 +47,18 @@ static void start_clock(void)
     }
 }
 
+const chip_divider chip_line = {EC_CLOCK_HZ * 4u, 64, 0x3FFFFF};
+
+/* 12.3.2: the line control's register takes the divisor over, while the UART is off. */
+void chip_set_divisor(uint32_t divisor)
+{
+    UART_CTL = 0;
+    UART_IBRD = divisor / 64u;
+    UART_FBRD = divisor % 64u;
+    UART_LCRH = UART_LCRH_8N1;
+    UART_CTL = UART_CTL_ENABLE;
+}
+
 void chip_init(void)
 {
     start_clock();
@@ -56,10 +68,7 @@ void chip_init(void)
     (void)SYSCTL_RCGC2;
     GPIOA_AFSEL |= GPIOA_UART;
     GPIOA_DEN |= GPIOA_UART;
-    UART_IBRD = BAUD_DIVISOR / 64u;
-    UART_FBRD = BAUD_DIVISOR % 64u;
-    UART_LCRH = UART_LCRH_8N1;
-    UART_CTL = UART_CTL_ENABLE;
+    chip_set_divisor(BAUD_DIVISOR);
     UART_IM = UART_INT_RX;
     cortex_enable_interrupt(UART0_IRQ);
     cortex_systick_start();

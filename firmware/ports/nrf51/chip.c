@@ -45,6 +45,13 @@ uint8_t chip_reset_cause(bool powered)
     return flags & RESETREAS_SOFTWARE ? EC_CAUSE_SOFTWARE : EC_CAUSE_UNKNOWN;
 }
 
+const chip_divider chip_line = {TIMER_HZ, 16, 0x10000};
+
+void chip_set_divisor(uint32_t divisor)
+{
+    UART_BAUDRATE = (UINT32_MAX / divisor + 0x800u) & 0xFFFFF000u;
+}
+
 void chip_init(void)
 {
     /* The crystal: the internal oscillator is too far off for a serial line. */

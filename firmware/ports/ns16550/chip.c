@@ -3,7 +3,7 @@
 #include "bare.h"
 #include "riscv.h"
 
-#define DIVISOR ((BOARD_UART_HZ / 16u + EC_BAUD / 2u) / EC_BAUD)
+#define LINE_HZ (BOARD_UART_HZ / 16u)
 
 #if EC_TICK_HZ != CHIP_MTIME_HZ
 #error "EC_TICK_HZ is not the rate of mtime"
@@ -22,14 +22,21 @@ uint8_t chip_reset_cause(bool powered)
     return powered ? EC_CAUSE_UNKNOWN : EC_CAUSE_POWER_ON;
 }
 
-void chip_init(void)
+const chip_divider chip_line = {LINE_HZ, 1, 0xFFFF};
+
+void chip_set_divisor(uint32_t divisor)
 {
     UART_LCR = UART_LCR_DIVISOR;
-    UART_DATA = (uint8_t)DIVISOR;
-    UART_IER = (uint8_t)(DIVISOR >> 8);
+    UART_DATA = (uint8_t)divisor;
+    UART_IER = (uint8_t)(divisor >> 8);
     UART_LCR = UART_LCR_8N1;
-    UART_FCR = UART_FCR_ON;
     UART_IER = UART_IER_RECEIVE;
+}
+
+void chip_init(void)
+{
+    chip_set_divisor((LINE_HZ + EC_BAUD / 2u) / EC_BAUD);
+    UART_FCR = UART_FCR_ON;
     riscv_enable_interrupt(BOARD_UART_IRQ);
     riscv_timer_start();
 }

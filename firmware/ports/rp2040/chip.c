@@ -80,13 +80,22 @@ static void start_clocks(void)
     (void)comes(CLK_SYS_SELECTED, 1u << CLK_SYS_AUX);
 }
 
+const chip_divider chip_line = {EC_CLOCK_HZ * 4u, 64, 0x3FFFFF};
+
+/* 4.2.7.1: the line control's register takes the divisor over, while the UART is off. */
+void chip_set_divisor(uint32_t divisor)
+{
+    chip_write(UART_CR, 0);
+    chip_write(UART_IBRD, divisor / 64u);
+    chip_write(UART_FBRD, divisor % 64u);
+    chip_write(UART_LCR_H, UART_LCR_H_8N1);
+    chip_write(UART_CR, UART_CR_UARTEN | UART_CR_TXE | UART_CR_RXE);
+}
+
 static void start_uart(void)
 {
     reset_blocks(RESET_IO_BANK0 | RESET_PADS_BANK0 | RESET_UART0);
-    chip_write(UART_IBRD, BAUD_DIVISOR / 64u);
-    chip_write(UART_FBRD, BAUD_DIVISOR % 64u);
-    chip_write(UART_LCR_H, UART_LCR_H_8N1); /* it takes the divisor over, too: 4.2.7.1 */
-    chip_write(UART_CR, UART_CR_UARTEN | UART_CR_TXE | UART_CR_RXE);
+    chip_set_divisor(BAUD_DIVISOR);
     chip_write(UART_IMSC, UART_INT_RX);
     chip_write(PAD(BOARD_UART_RX_PIN), PAD_INPUT_PULL_UP); /* an open line is at rest */
     chip_write(GPIO_CTRL(BOARD_UART_RX_PIN), GPIO_FUNCTION_UART);

@@ -45,10 +45,17 @@ static void set_up(void)
     }
 }
 
+const chip_divider chip_line = {BOARD_USART_HZ, 16, 0xFFFF};
+
+void chip_set_divisor(uint32_t divisor)
+{
+    USART_BRR = divisor;
+}
+
 void chip_init(void)
 {
     set_up();
-    USART_BRR = (BOARD_USART_HZ + EC_BAUD / 2u) / EC_BAUD;
+    chip_set_divisor((BOARD_USART_HZ + EC_BAUD / 2u) / EC_BAUD);
     USART_CR1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE | USART_CR1_RXNEI;
     cortex_enable_interrupt(BOARD_USART_IRQ);
     cortex_systick_start();

@@ -10,6 +10,14 @@ uint8_t chip_reset_cause(bool powered)
     return powered ? EC_CAUSE_UNKNOWN : EC_CAUSE_POWER_ON;
 }
 
+/* Here as if the core's clock were divided by 16 or more. */
+const chip_divider chip_line = {EC_CLOCK_HZ, 16, 0xFFFF};
+
+void chip_set_divisor(uint32_t divisor)
+{
+    (void)divisor;
+}
+
 void chip_init(void)
 {
     /* Clock: EC_CLOCK_HZ. Bound every wait for it; go on with what there is.
