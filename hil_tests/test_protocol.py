@@ -254,6 +254,7 @@ WRONG = {
         ErrorCode.ARGUMENT,
         0,
     ),
+    "SPEED empty": (MessageType.SPEED, b"", ErrorCode.LENGTH, 4),
     "UPLOAD_DATA empty": (MessageType.UPLOAD_DATA, b"", ErrorCode.LENGTH, 0),
     "UPLOAD_COMMIT with payload": (MessageType.UPLOAD_COMMIT, b"x", ErrorCode.LENGTH, 0),
     "PEEK empty": (MessageType.PEEK, b"", ErrorCode.LENGTH, 4),
@@ -297,6 +298,32 @@ def test_request_of_another_session_is_refused_and_changes_nothing(device):
     assert refusal(device, MessageType.STEP, RAW.tobytes()) == (ErrorCode.SESSION, session)
     device._session = session
     assert device.peek() == before
+
+
+# -- speed ---------------------------------------------------------------------------------------
+
+
+def test_the_line_has_another_speed_and_its_own_again(rig, device):
+    board, usual = rig.spec.board, 57600
+    if board is None:
+        if not device.set_baud(usual):
+            pytest.skip(f"this line cannot have {usual} baud")
+        device.status()
+        assert device.transport.baud == usual
+        return  # and goes back by itself
+    if board.is_host:
+        assert refusal(device, MessageType.SPEED, struct.pack("<I", usual))[0] == ErrorCode.ARGUMENT
+        return  # a line without a speed
+    for baud in (usual, board.baud):
+        device.request(MessageType.SPEED, struct.pack("<I", baud))
+        time.sleep(0.05)
+        device.status()
+
+
+@pytest.mark.parametrize("baud", [0, 1, 99_000_000])
+def test_a_speed_that_no_board_has_is_refused(device, baud):
+    asked = struct.pack("<I", baud)
+    assert refusal(device, MessageType.SPEED, asked) == (ErrorCode.ARGUMENT, 0)
 
 
 # -- modes and silence ---------------------------------------------------------------------------

@@ -217,6 +217,29 @@ def test_template_port_compiles(tmp_path):
         run([*arm_compiler(), *flags, "-c", source, "-o", tmp_path / f"{source.stem}.o"])
 
 
+LINES = {  # clock, clock / divisor, least, most; speeds and the divisors that they get
+    "ATmega": ((16e6, 2e6, 1, 4096), {115200: 17, 250000: 8, 230400: 0, 500000: 0, 57600: 35}),
+    "CMSDK": ((25e6, 25e6, 16, 0xFFFFF), {115200: 217, 500000: 50, 1000000: 0}),
+    "PL011": ((125e6, 500e6, 64, 0x3FFFFF), {115200: 4340, 2000000: 250, 3000000: 0, 100: 0}),
+    "STM32F405": ((168e6, 84e6, 16, 0xFFFF), {115200: 729, 3000000: 28, 3500000: 0, 1200: 0}),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_has_the_speeds_that_its_divider_and_its_clock_allow(tmp_path, name):
+    (clock, line, least, most), speeds = LINES[name]
+    changes = {"EC_CLOCK_HZ": f"{clock:.0f}u", "EC_TICK_HZ": "1000000u"}
+    write_project(tmp_path, "mps2-an386", None, changes)
+    words = {"LINE_HZ": f"{line:.0f}u", "LEAST": least, "MOST": most}
+    defines = [f"-D{key}={value}" for key, value in words.items()]
+    folders = [tmp_path, *(FIRMWARE / folder for folder in ("core", "app", "bare"))]
+    sources = [ROOT / "tests/c/test_bare.c", FIRMWARE / "bare/bare.c"]
+    includes = [f"-I{folder}" for folder in folders]
+    run([*host_compiler(), *STRICT, *defines, *includes, *sources, "-o", tmp_path / "bare"])
+    told = run([tmp_path / "bare", *speeds, 0, 0xFFFFFFFF]).split()
+    assert [int(word) for word in told] == [*speeds.values(), 0, 0]
+
+
 @pytest.mark.parametrize("source", sorted((FIRMWARE / "core").glob("*.c")), ids=lambda p: p.stem)
 @pytest.mark.parametrize(
     "target",

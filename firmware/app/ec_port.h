@@ -24,7 +24,8 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity);
  * takes them: the rest is dropped then. */
 void ec_port_write(const uint8_t *bytes, uint32_t length);
 
-/* Whether the line can have this speed, within 2 %, and the program keeps up with its bytes. */
+/* Whether the line can have this speed, within 2 %, and the program keeps up with its bytes; the
+ * board's own it always can. */
 bool ec_port_can_baud(uint32_t baud);
 
 /* Gives the line this speed, one that it can have, or 0 for the board's own, when all that was written
