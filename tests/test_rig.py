@@ -358,3 +358,14 @@ def test_a_port_that_cannot_reset_says_so(desk):
         open_device(find_device("left", read_rig())),
     ):
         pytest.fail("opened")
+
+
+def test_a_broken_rig_stops_only_what_uses_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "policy.onnx"
+    save_policy(path, policy_of(), PolicyInfo("CartPole-v1"))
+    (tmp_path / "rig.toml").write_text("[devices.left")
+    words = "run", path, "--episodes", 1
+    assert ecedge(*words, "--device", "virtual")[0] == 0
+    assert_misuse(ecedge(*words, "--device", "left"), "rig.toml is not TOML")
+    assert_misuse(ecedge(*words, "--rig", "rig.toml"), "rig.toml is not TOML")

@@ -1,11 +1,12 @@
 """Arguments that several verbs share."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import BoardError, UsageError
 
 INTERRUPTED = 2  # the exit code after Ctrl-C
 
@@ -34,13 +35,17 @@ RigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def rig_of(path: Path | None):
-    """The rig of the file that was given, else of rig.toml in this folder; None without either."""
-    from ..devices import RIG_FILE, read_rig
+def device_of(name: str, rig: Path | None):
+    """What --device names: a device of the rig file that was given, else a device spec, else a
+    device of rig.toml in this folder, which nothing but such a name needs."""
+    from ..devices import RIG_FILE, find_device, parse_device, read_rig
 
-    if path is None and not RIG_FILE.exists():
-        return None
-    return read_rig(path or RIG_FILE)
+    if rig is None:
+        if not RIG_FILE.exists():
+            return parse_device(name)
+        with contextlib.suppress(BoardError):
+            return parse_device(name)
+    return find_device(name, read_rig(rig or RIG_FILE))
 
 
 def plant_steps(text: str | int) -> int:

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .clocked import check_clocked, plant_source, run_by_its_clock
-from .options import INTERRUPTED, AsJson, PlantFile, PolicyFile, RigFile, TaskName, rig_of
+from .options import INTERRUPTED, AsJson, PlantFile, PolicyFile, RigFile, TaskName, device_of
 from .plant import plant_of
 
 
@@ -67,7 +67,7 @@ def run(
 
     Example: `ecedge run runs/CartPole-v1-seed0/policy.onnx --device virtual`
     """
-    from ..devices import find_device, open_device
+    from ..devices import open_device
     from ..hil import control_period_ms, run_episodes, summarise
     from ..policy_file import load_policy
 
@@ -80,7 +80,7 @@ def run(
     check_clocked(clocked, period_ms, plant, deadline_ms, report)
     loaded, info = load_policy(policy)
     environment = plant_of(policy, loaded, info, task)
-    found = find_device(device, rig_of(rig))
+    found = device_of(device, rig)
     show = show_bytes if trace else None
     if clocked:
         period = control_period_ms(environment) if period_ms is None else period_ms
