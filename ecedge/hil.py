@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -108,16 +108,24 @@ class DevicePolicy:
         return array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One observation -> action pair on the device. latency: seconds from sending the counts to
-    having the outputs; ticks: the device's own clock; differing_bits: outputs and state against the
-    twin's."""
+    """One observation -> action pair on the device.
 
-    latency: float
+    raw: (n_obs,) int16 counts that went down; output: (n_act,) int16 that came up; digest: of the
+    device's state since the episode began; ticks: of its own clock. latency: seconds from sending
+    the counts to having the outputs; differing_bits: outputs and state against the twin's; reward:
+    the plant's for the output.
+    """
+
+    raw: np.ndarray
+    output: np.ndarray
+    digest: int
     ticks: int
     spikes: int
+    latency: float
     differing_bits: int
+    reward: float
 
 
 @dataclass(frozen=True)
@@ -167,19 +175,25 @@ class Summary:
 
 
 def run_episodes(
-    device: Device, policy: Policy, task: Task, episodes: int, seed: int = 0
+    device: Device,
+    policy: Policy,
+    task: Task,
+    episodes: int,
+    seed: int = 0,
+    note: Callable[[int, int, Step], None] | None = None,
 ) -> Iterator[Episode]:
     """Yields each episode as it ends. The device must already run `policy`.
 
-    Episode k begins with the task's seed `seed + k`. Raises LinkError when the device is lost; the
-    episodes that were yielded stay good.
+    Episode k begins with the task's seed `seed + k`. note: called with (seed, number of the step,
+    step) as soon as a step is done. Raises LinkError when the device is lost; the episodes that
+    were yielded stay good.
     """
     twin = Twin(policy)
     low, high = np.array(task.low, np.float32), np.array(task.high, np.float32)
     environment = task.make_single()
     try:
         for number in range(episodes):
-            steps = []
+            steps: list[Step] = []
             total = 0.0
             device.reset(digest=True, silence_ms=SILENCE_MS)
             twin.reset()
@@ -191,11 +205,14 @@ def run_episodes(
                 reply = device.step(raw)
                 latency = time.perf_counter() - begun
                 differing = differing_bits(device, twin, reply, twin.step(raw))
-                steps.append(Step(latency, reply.ticks, reply.spikes, differing))
                 action = decode_action(policy.spec, reply.output, low, high)
                 observation, reward, terminated, truncated, _ = environment.step(action)
                 total += float(reward)
                 ended = terminated or truncated
+                device_side = reply.output, reply.digest, reply.ticks, reply.spikes
+                steps.append(Step(raw, *device_side, latency, differing, float(reward)))
+                if note:
+                    note(seed + number, len(steps) - 1, steps[-1])
             yield Episode(seed + number, total, tuple(steps))
         device.stop()
     finally:
