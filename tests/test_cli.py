@@ -41,7 +41,8 @@ from ecedge.version import VERSION
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0  # seconds for anything that a process does here
 VERBS = [
-    *"train export build report run watch plot compare proxy boards devices doctor demo".split()
+    *"train export build report run hil replay watch plot compare proxy boards devices".split(),
+    *"doctor demo".split(),
 ]
 
 needs_qemu = pytest.mark.skipif(

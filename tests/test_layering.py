@@ -206,9 +206,14 @@ IMPORTS = {
     "clocked": {"errors", "model", "link", "hil", "plants"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
     "film": {"errors", "model", "storage", "reference", "tasks"},
+    "testrun": {
+        "errors", "model", "storage", "version", "reference", "tasks", "link", "rig", "devices",
+        "hil", "film",
+    },
     "cli": {
         "errors", "model", "version", "reference", "engine", "tasks", "training", "policy_file",
         "export", "boards", "link", "devices", "hil", "plants", "clocked", "report", "film",
+        "testrun",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -224,8 +229,8 @@ PACKAGES = {
     "gymnasium": {"tasks"},
     "mujoco": {"tasks"},
     "imageio_ffmpeg": {"film"},
-    "jinja2": {"report"},
-    "matplotlib": {"training.curve", "report"},
+    "jinja2": {"report", "testrun.page"},
+    "matplotlib": {"training.curve", "report", "testrun.page"},
     "onnx": {"export.onnx", "policy_file"},
     "onnxruntime": {"policy_file"},
     "ray": {"training.cluster"},
@@ -341,7 +346,19 @@ def test_import_ecedge_loads_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "name", ["cli", "devices", "engine", "evolution", "hil", "link", "policy_file", "rig", "tasks"]
+    "name",
+    [
+        "cli",
+        "devices",
+        "engine",
+        "evolution",
+        "hil",
+        "link",
+        "policy_file",
+        "rig",
+        "tasks",
+        "testrun",
+    ],
 )
 def test_heavy_packages_are_loaded_when_they_are_needed(name):
     assert loaded_by(f"import ecedge.{name}") & HEAVY == set()
