@@ -215,6 +215,7 @@ IMPORTS = {
         "export", "boards", "link", "devices", "hil", "plants", "clocked", "report", "film",
         "testrun",
     },
+    "pytest_plugin": {"errors", "model", "boards", "link", "devices", "testrun"},
     "__main__": {"cli"},
 }  # fmt: skip
 
@@ -234,6 +235,7 @@ PACKAGES = {
     "onnx": {"export.onnx", "policy_file"},
     "onnxruntime": {"policy_file"},
     "ray": {"training.cluster"},
+    "pytest": {"pytest_plugin"},
     "rich": {"cli"},
     "serial": {"link.transport"},
     "tensorboardX": {"training.events"},
