@@ -67,6 +67,7 @@ from ecedge.testrun.page import save_page
 from ecedge.testrun.quarantine import parse_quarantine
 from ecedge.testrun.results import outcome_of
 
+DEADLINE = 10.0  # seconds for what should take none
 TASK = find_task("CartPole-v1")
 POLICY = policy_of()
 NOBODY = Quarantine(Path("quarantine.toml"))
@@ -239,7 +240,7 @@ def test_a_bad_line_changes_no_bit_and_no_return(left, monkeypatch, line):
         plug_in(monkeypatch, Port(proxy.url, "2341:0043", "5573"))
         (device,) = run("left", plan=Plan(episodes=3, retries=20)).devices
         proxy.stop()
-        serving.join(10)
+        serving.join(DEADLINE)
     assert sum(proxy.counts.values()) > 0
     assert device.outcome is Outcome.PASSED
     assert [e.total for e in device.episodes] == clean
@@ -357,6 +358,27 @@ def test_what_is_no_device_s_fault_ends_the_run(left):
         run("left", "right", observers=[Full()])
 
 
+def test_what_devices_had_when_the_run_was_interrupted_is_kept(left, monkeypatch):
+    left()
+    begun, ended = threading.Event(), threading.Event()
+
+    class Slow(testrun.Observer):
+        def on_episode(self, device, number, episode):
+            begun.set()
+            ended.wait(DEADLINE)
+
+    def interrupted(*_, **__):
+        assert begun.wait(DEADLINE)
+        threading.Timer(0.1, ended.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ecedge.testrun.schedule.wait", interrupted)
+    result = run("left", plan=Plan(episodes=100), observers=[Slow()])
+    (device,) = result.devices
+    assert device.outcome is Outcome.INTERRUPTED and result.interrupted and not result.passed
+    assert 1 <= len(device.episodes) < 100
+
+
 @pytest.mark.parametrize(
     "wrong", [{"episodes": 0}, {"seed": -1}, {"retries": -1}, {"deadline_ms": 0.0}]
 )
@@ -462,7 +484,8 @@ def mixed() -> testrun.TestRun:
             made(Outcome.LINK, message="The line <broke> & mended\x07.", episodes=1),
             replace(made(Outcome.PASSED), episodes=made(Outcome.PASSED).episodes[1:]),
         ),
-        "lost": (made(Outcome.LINK, message="It went.", episodes=1),) * 1,
+        "lost": (made(Outcome.LINK, message="It went.", episodes=1),),
+        "odd": (Attempt(Outcome.WRONG, (), 0.5, hello_of(), "A reply of 3 bytes."),),
         "full": (Attempt(Outcome.FLASH, (), 0.5, None, "No room."),),
         "gone": (Attempt(Outcome.ABSENT, (), 0.5, None, "No port."),),
     }
@@ -485,6 +508,7 @@ def test_junit_tells_every_episode_of_every_device(mixed, tmp_path):
         "wrong": [[], ["failure"], []],
         "flaky": [[], ["system-out"], []],
         "lost": [[], ["error"], ["skipped"]],
+        "odd": [["failure"], ["skipped"], ["skipped"]],
         "full": [["error"], ["skipped"], ["skipped"]],
         "gone": [["error"], ["skipped"], ["skipped"]],
         "held": [["skipped"]] * 3,
@@ -493,10 +517,10 @@ def test_junit_tells_every_episode_of_every_device(mixed, tmp_path):
         assert int(root.get(count)) == len(list(root.iter(tag)))
         for suite in root:
             assert int(suite.get(count)) == len(list(suite.iter(tag)))
-    assert int(root.get("tests")) == 21
+    assert int(root.get("tests")) == 24
     (told,) = root.iter("system-out")
     assert told.text == "Lost and tried again: The line <broke> & mended?."
-    (failure,) = root.iter("failure")
+    failure, _ = root.iter("failure")
     assert (failure.get("type"), failure.get("message")) == (
         "wrong result",
         "It differs from the host twin by 2 bits, from step 2 on.",
@@ -528,7 +552,7 @@ def test_a_page_of_nobody_has_no_pictures(mixed, tmp_path):
 
 def test_failed_devices_are_put_into_quarantine_and_no_others(mixed):
     entries = mixed.to_isolate(7)
-    assert [entry.device for entry in entries] == ["wrong", "lost", "full"]
+    assert [entry.device for entry in entries] == ["wrong", "lost", "odd", "full"]
     assert {entry.until for entry in entries} == {date(2026, 6, 8)}
     assert entries[1].reason == "link error on 2026-06-01: It went."
 

@@ -70,7 +70,8 @@ def _case(run: TestRun, device: DeviceResult, number: int) -> ET.Element:
             ET.SubElement(case, "system-out").text = _text("Lost and tried again: " + losses[-1])
     elif number == len(done):
         last = device.attempts[-1]
-        ET.SubElement(case, "error", type=last.outcome, message=_text(last.message))
+        kind = "failure" if last.outcome is Outcome.WRONG else "error"
+        ET.SubElement(case, kind, type=last.outcome, message=_text(last.message))
     else:
         ET.SubElement(case, "skipped", message="Not reached.")
     return case
