@@ -210,7 +210,7 @@ def test_a_return_that_is_too_low_is_a_wrong_result(left):
     assert device.message.endswith("less than 1000.")
 
 
-def test_a_lost_device_goes_on_with_its_next_episode(left, impatient):
+def test_a_lost_device_begins_its_episode_anew(left, impatient):
     left()
     clean = run("left")
     first = len(clean.devices[0].episodes[0].steps)
@@ -228,6 +228,12 @@ def test_a_device_that_is_lost_each_time_is_a_link_error(left, impatient):
     assert device.outcome is Outcome.LINK
     assert len(device.attempts) == 2
     assert "did not answer STEP" in device.message
+
+
+def test_a_device_that_is_lost_when_all_is_done_has_passed(left, impatient):
+    left(lambda reply: None if reply.type == MessageType.STOP | REPLY_BIT else reply.payload)
+    (device,) = run("left", plan=Plan(episodes=1, retries=0)).devices
+    assert device.outcome is Outcome.PASSED and len(device.attempts) == 1
 
 
 def test_a_bad_line_changes_no_bit_and_no_return(left, monkeypatch, line):

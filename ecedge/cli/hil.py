@@ -17,7 +17,7 @@ from .plant import plant_of
 
 def hil(
     policy: Annotated[Path, typer.Option("--policy", "-p", help="A policy.onnx of ecedge.")],
-    rig: Annotated[Path, typer.Argument(help="A rig file: docs/RIG.md.", metavar="[RIG]")] = Path(
+    rig: Annotated[Path, typer.Argument(help="A rig file: docs/RIG.md.", metavar="RIG")] = Path(
         "rig.toml"
     ),
     episodes: Annotated[int, typer.Option(help="Episodes of each device.")] = 10,
@@ -54,9 +54,9 @@ def hil(
 ) -> None:
     """Let every device of a rig drive the task, all at once, and compare every bit.
 
-    Uploads the policy into each device's RAM. A device that is lost is looked for again and goes on
-    with its next episode; what else goes wrong is told and not tried again. Devices that
-    quarantine.toml beside the rig file names are not asked: docs/HIL.md.
+    Uploads the policy into each device's RAM. A device that is lost is looked for again and begins
+    its episode anew; what else goes wrong is told and not tried again. Devices that quarantine.toml
+    beside the rig file names are not asked: docs/HIL.md.
 
     Exit code 0 when every device that was asked passed, and there was one; else 1.
 
@@ -84,7 +84,7 @@ def hil(
     chosen = [each for each in desk.devices if not device or each.name in device]
     with contextlib.ExitStack() as stack:
         log = [stack.enter_context(testrun.StepLog(steps))] if steps else []
-        run = testrun.run_rig(desk, chosen, loaded, plant, plan, held, [*log, talk(plan)])
+        run = testrun.run_rig(desk, chosen, loaded, plant, plan, held, [*log, Talk(plan)])
     print(json.dumps(facts(run, loaded)) if as_json else describe(run, loaded))
     if report:
         save_page(report, run, loaded)
@@ -104,23 +104,25 @@ def hil(
         raise typer.Exit(1)
 
 
-def talk(plan):
-    """Tells of episodes and lost devices while the run goes on."""
-    from ..testrun import Observer
+class Talk:
+    """Tells of episodes and lost devices while the run goes on: a `testrun.Observer`."""
 
-    class Talk(Observer):
-        def on_episode(self, device, number, episode):
-            print(
-                f"{device:16} episode {number + 1:3}/{plan.episodes}  return {episode.total:9.1f}  "
-                f"{len(episode.steps)} steps  {episode.differing_bits} bits differ",
-                file=sys.stderr,
-            )
+    def __init__(self, plan):
+        self.plan = plan
 
-        def on_attempt(self, device, attempt):
-            if attempt.message:
-                print(f"{device:16} {attempt.outcome}: {attempt.message}", file=sys.stderr)
+    def on_step(self, *_) -> None:
+        pass
 
-    return Talk()
+    def on_episode(self, device, number, episode) -> None:
+        print(
+            f"{device:16} episode {number + 1:3}/{self.plan.episodes}  return {episode.total:9.1f}"
+            f"  {len(episode.steps)} steps  {episode.differing_bits} bits differ",
+            file=sys.stderr,
+        )
+
+    def on_attempt(self, device, attempt) -> None:
+        if attempt.message:
+            print(f"{device:16} {attempt.outcome}: {attempt.message}", file=sys.stderr)
 
 
 def describe(run, policy) -> str:
@@ -136,8 +138,8 @@ def line(device, summary) -> str:
             f"median {summary.latency_median_ms:.3f} ms, p99 {summary.latency_p99_ms:.3f} ms, "
             f"{summary.deadline_misses} misses, {summary.differing_bits} bits differ"
         )
-    if device.losses:
-        words += f", lost {len(device.losses)} times"
+    if lost := len(device.losses):
+        words += f", lost {lost} time{'s' * (lost > 1)}"
     return words if not device.message else f"{words}\n    {device.message}"
 
 
@@ -145,9 +147,8 @@ def counts(run) -> str:
     """Devices by outcome, and the bits."""
     outcomes = [device.outcome for device in run.devices]
     told = ", ".join(f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes))
-    steps = sum(device.steps for device in run.devices)
-    bits = sum(device.differing_bits for device in run.devices)
-    return f"{told}; {bits} bits of {steps:,} control steps differ from the host twin"
+    bits = f"{run.differing_bits:,} bits of {run.steps:,} control steps"
+    return f"{told}; {bits} differ from the host twin"
 
 
 def facts(run, policy) -> dict:

@@ -47,8 +47,6 @@ def save_page(path: str | os.PathLike, run: TestRun, policy: Policy) -> None:
         colours=COLOURS,
         Outcome=Outcome,
         summaries={device.name: device.summary(policy) for device in ran},
-        steps=sum(device.steps for device in run.devices),
-        bits=sum(device.differing_bits for device in run.devices),
         asked=[d for d in run.devices if d.outcome is not Outcome.QUARANTINED],
         passed=[d for d in run.devices if d.outcome is Outcome.PASSED],
         returns=_data_url(draw_returns(run, ran)) if ran else None,

@@ -183,9 +183,17 @@ class TestRun:
 
     @property
     def passed(self) -> bool:
-        """Whether somebody was asked, and all who were passed."""
+        """Whether somebody was asked, and all of them passed."""
         asked = [d.outcome for d in self.devices if d.outcome is not Outcome.QUARANTINED]
         return bool(asked) and set(asked) == {Outcome.PASSED}
+
+    @property
+    def steps(self) -> int:
+        return sum(device.steps for device in self.devices)
+
+    @property
+    def differing_bits(self) -> int:
+        return sum(device.differing_bits for device in self.devices)
 
     def to_isolate(self, days: int) -> list[Entry]:
         """An entry of the quarantine for each device that failed, for so many days from now on. Who

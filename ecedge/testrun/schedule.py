@@ -99,7 +99,9 @@ class Lane:
             outcome = outcome_of(error, playing, known or hello is not None)
             if outcome is None:
                 raise
-            return ended(outcome, str(error))
+            if first + len(episodes) < plan.episodes:
+                return ended(outcome, str(error))
+            # Else only STOP went wrong, and a device makes itself safe.
         return ended(Outcome.WRONG if any(map(plan.complaint, episodes)) else Outcome.PASSED)
 
     def _find(self, patience: float):
