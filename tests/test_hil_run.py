@@ -54,11 +54,12 @@ from ecedge.link import (
     Proxy,
     Transport,
     encode_frame,
+    open_transport,
 )
 from ecedge.link import device as link_device
 from ecedge.link.codec import REPLY_BIT
 from ecedge.link.device import Patience
-from ecedge.link.messages import StepReply, pack_refusal
+from ecedge.link.messages import Hello, StepReply, pack_refusal
 from ecedge.policy_file import PolicyInfo, save_policy
 from ecedge.rig import parse_rig
 from ecedge.tasks import find_task
@@ -234,6 +235,47 @@ def test_a_device_that_is_lost_when_all_is_done_has_passed(left, impatient):
     left(lambda reply: None if reply.type == MessageType.STOP | REPLY_BIT else reply.payload)
     (device,) = run("left", plan=Plan(episodes=1, retries=0)).devices
     assert device.outcome is Outcome.PASSED and len(device.attempts) == 1
+
+
+def with_chip(chip: int) -> Change:
+    """A device whose HELLO tells another chip id."""
+
+    def changed(reply: Packet) -> bytes:
+        if reply.type != MessageType.HELLO | REPLY_BIT:
+            return reply.payload
+        return replace(Hello.unpack(reply.payload), chip_id=f"{chip:032x}").pack()
+
+    return changed
+
+
+def test_devices_that_are_found_by_asking_do_not_keep_each_other_out(line, monkeypatch):
+    """Ports let one in at a time, as serial ones do."""
+    monkeypatch.setitem(link_device.PATIENCE, MessageType.HELLO, Patience(0.5, 2, 0.5))
+    in_use = set()
+
+    def open_exclusively(port, baud=None):
+        if port in in_use:
+            raise NoDevice(f"Cannot open {port}: another program has it open.")
+        in_use.add(port)
+        transport = open_transport(port, baud)
+        close = transport.close
+        transport.close = lambda: (in_use.discard(port), close())
+        return transport
+
+    monkeypatch.setattr("ecedge.devices.open_transport", open_exclusively)
+    rig = "".join(
+        f"[devices.d{chip}]\nboard = 'virtual'\nchip_id = '{chip:032x}'\n" for chip in (1, 2)
+    )
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(run_board(parse_device("virtual")))
+        other = connect_running(running)
+        stack.callback(other.close)
+        lines = ((line, 1), (other, 2))
+        servers = [stack.enter_context(Server(between(way, with_chip(n)))) for way, n in lines]
+        plug_in(monkeypatch, *(Port(server.url) for server in servers))
+        desk = parse_rig(rig)
+        result = run_rig(desk, desk.devices, POLICY, TASK, Plan(episodes=1), NOBODY)
+    assert [(d.outcome, d.message) for d in result.devices] == [(Outcome.PASSED, "")] * 2
 
 
 def test_a_bad_line_changes_no_bit_and_no_return(left, monkeypatch, line):
@@ -461,6 +503,14 @@ def test_whatever_the_reason_it_is_read_again(tmp_path_factory, why):
     assert (len(first.reason), first.until) == (len(why), date(2026, 6, 1))
     assert first.reason == why or not why.isprintable()
     assert second == Entry("left", "Again.")
+
+
+def test_a_file_that_nothing_can_be_added_to_is_left_alone(tmp_path):
+    (tmp_path / "quarantine.toml").write_text("quarantine = []\n")
+    empty = testrun.read_quarantine(tmp_path / "rig.toml", ["left"])
+    with pytest.raises(RigError, match="quarantine.toml is not TOML"):
+        testrun.put_into_quarantine(empty, [Entry("left", "It smokes.")])
+    assert (tmp_path / "quarantine.toml").read_text() == "quarantine = []\n"
 
 
 # --- what a run leaves ----------------------------------------------------------------------

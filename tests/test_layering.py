@@ -350,15 +350,7 @@ def test_import_ecedge_loads_nothing_else():
 @pytest.mark.parametrize(
     "name",
     [
-        "cli",
-        "devices",
-        "engine",
-        "evolution",
-        "hil",
-        "link",
-        "policy_file",
-        "rig",
-        "tasks",
+        *"cli devices engine evolution hil link policy_file pytest_plugin rig tasks".split(),
         "testrun",
     ],
 )

@@ -85,7 +85,8 @@ def read_quarantine(rig: Path, devices: Sequence[str]) -> Quarantine:
 
 
 def put_into_quarantine(quarantine: Quarantine, entries: Sequence[Entry]) -> None:
-    """Adds entries at the end of the file; what stands there stays."""
+    """Adds entries at the end of the file; what stands there stays. RigError: it would be no
+    quarantine any more, and is left as it was."""
     text = _text_of(quarantine.where)
     for entry in entries:
         # A TOML string is a JSON one, but for the letters that are not printable.
@@ -96,6 +97,7 @@ def put_into_quarantine(quarantine: Quarantine, entries: Sequence[Entry]) -> Non
             f'{gap}[[quarantine]]\ndevice = "{entry.device}"\n'
             f"reason = {json.dumps(why, ensure_ascii=False)}\n{until}"
         )
+    parse_quarantine(text, quarantine.where, [e.device for e in (*quarantine.entries, *entries)])
     write_atomically(quarantine.where, text.encode())
 
 

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 from ..devices import locate, open_device
 from ..errors import EcedgeError, NoDevice
 from ..hil import Episode, Step, run_episodes
+from ..link import Device
 from ..model import Policy
 from ..rig import Rig, RigDevice
 from ..tasks import Task
@@ -48,7 +50,8 @@ class Stopped(Exception):
 @dataclass(frozen=True)
 class Lane:
     """One device's way through a run. tell: an observer whose calls are in turn; `stopping` ends
-    the lane at its next step."""
+    the lane at its next step. asking: held by who looks for a chip id at ports until its own is
+    open, for a port lets one in at a time."""
 
     rig: Rig
     device: RigDevice
@@ -57,6 +60,7 @@ class Lane:
     plan: Plan
     tell: Observer
     stopping: threading.Event
+    asking: threading.Lock
 
     def run(self) -> DeviceResult:
         attempts: list[Attempt] = []
@@ -85,7 +89,8 @@ class Lane:
             self.tell.on_step(name, seed - plan.seed, number, step)
 
         try:
-            with open_device(self._find(RETURN_DEADLINE if known else 0.0)) as link:
+            with ExitStack() as stack:
+                link = self._open(stack, RETURN_DEADLINE if known else 0.0)
                 hello = link.hello
                 link.upload(self.policy)
                 playing = True
@@ -104,12 +109,13 @@ class Lane:
             # Else only STOP went wrong, and a device makes itself safe.
         return ended(Outcome.WRONG if any(map(plan.complaint, episodes)) else Outcome.PASSED)
 
-    def _find(self, patience: float):
-        """Where the device is now; where it isn't, within `patience` seconds."""
+    def _open(self, stack: ExitStack, patience: float) -> Device:
+        """The device, wherever it is now; where it isn't there, within `patience` seconds."""
         end = time.monotonic() + patience
         while True:
             try:
-                return locate(self.rig, self.device)
+                with self.asking if self.device.chip_id else nullcontext():
+                    return stack.enter_context(open_device(locate(self.rig, self.device)))
             except NoDevice:
                 if time.monotonic() >= end:
                     raise
@@ -133,12 +139,14 @@ def run_rig(
     had is the result.
     """
     begun = datetime.now()
-    tell, stopping = _InTurn(observers), threading.Event()
+    tell, stopping, asking = _InTurn(observers), threading.Event(), threading.Lock()
     held = {device.name: quarantine.find(device.name, begun.date()) for device in devices}
     asked = [device for device in devices if not held[device.name]]
     with ThreadPoolExecutor(max(1, len(asked))) as pool:
         running: dict[str, Future[DeviceResult]] = {
-            device.name: pool.submit(Lane(rig, device, policy, task, plan, tell, stopping).run)
+            device.name: pool.submit(
+                Lane(rig, device, policy, task, plan, tell, stopping, asking).run
+            )
             for device in asked
         }
         try:
