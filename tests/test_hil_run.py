@@ -538,6 +538,7 @@ def mixed() -> testrun.TestRun:
         "wrong": (made(Outcome.WRONG, 1),),
         "flaky": (
             made(Outcome.LINK, message="The line <broke> & mended\x07.", episodes=1),
+            made(Outcome.LINK, message="The line <broke> & mended\x07.", episodes=0),
             replace(made(Outcome.PASSED), episodes=made(Outcome.PASSED).episodes[1:]),
         ),
         "lost": (made(Outcome.LINK, message="It went.", episodes=1),),
@@ -575,7 +576,7 @@ def test_junit_tells_every_episode_of_every_device(mixed, tmp_path):
             assert int(suite.get(count)) == len(list(suite.iter(tag)))
     assert int(root.get("tests")) == 24
     (told,) = root.iter("system-out")
-    assert told.text == "Lost and tried again: The line <broke> & mended?."
+    assert told.text == "\n".join(["Lost, and tried again: The line <broke> & mended?."] * 2)
     failure, _ = root.iter("failure")
     assert (failure.get("type"), failure.get("message")) == (
         "wrong result",

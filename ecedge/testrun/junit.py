@@ -66,14 +66,16 @@ def _case(run: TestRun, device: DeviceResult, number: int) -> ET.Element:
     elif ended:
         if complaint := run.plan.complaint(ended):
             ET.SubElement(case, "failure", type=Outcome.WRONG, message=_text(complaint))
-        elif losses := [loss.message for at, loss in device.losses if at == number]:
-            ET.SubElement(case, "system-out").text = _text("Lost and tried again: " + losses[-1])
     elif number == len(done):
         last = device.attempts[-1]
         kind = "failure" if last.outcome is Outcome.WRONG else "error"
         ET.SubElement(case, kind, type=last.outcome, message=_text(last.message))
     else:
         ET.SubElement(case, "skipped", message="Not reached.")
+    mended = [loss.message for at, loss in device.mended if at == number]
+    if mended:
+        told = "\n".join(f"Lost, and tried again: {message}" for message in mended)
+        ET.SubElement(case, "system-out").text = _text(told)
     return case
 
 

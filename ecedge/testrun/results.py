@@ -134,14 +134,18 @@ class DeviceResult:
 
     @property
     def losses(self) -> tuple[tuple[int, Attempt], ...]:
-        """(number of the episode that it was lost in, attempt) of every link error, those too that
-        a retry made good."""
+        """(number of the episode that it was lost in, attempt) of every link error."""
         found, done = [], 0
         for attempt in self.attempts:
             done += len(attempt.episodes)
             if attempt.outcome is Outcome.LINK:
                 found.append((done, attempt))
         return tuple(found)
+
+    @property
+    def mended(self) -> tuple[tuple[int, Attempt], ...]:
+        """The losses after which it was tried again."""
+        return tuple(loss for loss in self.losses if loss[1] is not self.attempts[-1])
 
     @property
     def hello(self) -> Hello | None:
