@@ -46,6 +46,11 @@ class Twin:
     def state(self) -> bytes:
         return self._networks.state(0)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(spikes, substeps of neurons) of all steps so far."""
+        return self._networks.counts
+
 
 class DevicePolicy:
     """A connected device as the evaluators of RL libraries want a policy: with `predict`.

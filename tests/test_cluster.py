@@ -276,7 +276,7 @@ def meanwhile(task, *words):
 def test_a_run_moves_between_a_cluster_and_one_machine(nodes, tmp_path, small):
     """The workers of the second time have missed what the machine did alone."""
     nodes.add(), nodes.add()
-    for _ in itertools.islice(Trainer(SMALL, tmp_path, 1, cluster=on(nodes)), 4):
+    for _ in itertools.islice(Trainer(SMALL, tmp_path, 1, crew=on(nodes)), 4):
         pass
     for _ in itertools.islice(Trainer.resume(tmp_path, 1), 4):
         pass
@@ -287,7 +287,7 @@ def test_a_run_moves_between_a_cluster_and_one_machine(nodes, tmp_path, small):
 def test_a_node_that_is_killed_costs_nothing_but_time(nodes, tmp_path, long):
     nodes.add()
     lost = nodes.add()
-    generations = iter(Trainer(LONG, tmp_path, 1, cluster=on(nodes)))
+    generations = iter(Trainer(LONG, tmp_path, 1, crew=on(nodes)))
     for _ in itertools.islice(generations, 12):
         pass
     assert nodes.workers(lost)
@@ -299,7 +299,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(nodes, tmp_path, long):
 
 def test_a_worker_that_joins_late_learns_all_and_can_go_on_alone(nodes, tmp_path, long):
     first = nodes.add()
-    generations = iter(Trainer(LONG, tmp_path, 1, cluster=on(nodes)))
+    generations = iter(Trainer(LONG, tmp_path, 1, crew=on(nodes)))
     for _ in itertools.islice(generations, 8):
         pass
     late = nodes.add()
@@ -316,7 +316,7 @@ def test_a_worker_that_joins_late_learns_all_and_can_go_on_alone(nodes, tmp_path
 
 def test_a_worker_that_is_killed_is_replaced(nodes, tmp_path, long):
     node = nodes.add()
-    generations = iter(Trainer(LONG, tmp_path, 1, cluster=on(nodes)))
+    generations = iter(Trainer(LONG, tmp_path, 1, crew=on(nodes)))
     for _ in itertools.islice(generations, 12):
         pass
     (worker,) = nodes.workers(node)
@@ -329,7 +329,7 @@ def test_a_worker_that_is_killed_is_replaced(nodes, tmp_path, long):
 def test_a_worker_that_hangs_is_given_up(nodes, tmp_path, long):
     nodes.add()
     node = nodes.add()
-    generations = iter(Trainer(LONG, tmp_path, 1, cluster=on(nodes, patience=4.0)))
+    generations = iter(Trainer(LONG, tmp_path, 1, crew=on(nodes, patience=4.0)))
     for _ in itertools.islice(generations, 12):
         pass
     (worker,) = nodes.workers(node)
@@ -341,7 +341,7 @@ def test_a_worker_that_hangs_is_given_up(nodes, tmp_path, long):
 
 def test_a_run_whose_workers_are_all_gone_says_so_and_is_safe(nodes, tmp_path, small, caplog):
     node = nodes.add()
-    trainer = Trainer(SMALL, tmp_path, 1, cluster=on(nodes, grace=1.0))
+    trainer = Trainer(SMALL, tmp_path, 1, crew=on(nodes, grace=1.0))
     with pytest.raises(ClusterError) as caught:
         for generation in trainer:
             if generation.generation == 6:

@@ -204,6 +204,7 @@ IMPORTS = {
     "devices": {"errors", "model", "storage", "boards", "link", "rig"},
     "hil": {"errors", "model", "engine", "link", "tasks"},
     "clocked": {"errors", "model", "link", "hil", "plants"},
+    "fleet": {"errors", "model", "devices", "hil", "link", "rig", "tasks", "training"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
     "film": {"errors", "model", "storage", "reference", "tasks"},
     "testrun": {
@@ -213,7 +214,7 @@ IMPORTS = {
     "cli": {
         "errors", "model", "version", "reference", "engine", "tasks", "training", "policy_file",
         "export", "boards", "link", "devices", "hil", "plants", "clocked", "report", "film",
-        "testrun",
+        "testrun", "fleet",
     },
     "pytest_plugin": {"errors", "model", "boards", "link", "devices", "testrun"},
     "__main__": {"cli"},

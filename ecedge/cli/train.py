@@ -26,7 +26,9 @@ def option(help: str, *names: str, **more):
 
 
 #: what may be said of a run that is resumed
-WITH_RESUME = {"resume", "generations", "target", "steps", "threads", "cluster", "as_json"}
+WITH_RESUME = {
+    "resume", "generations", "target", "steps", "threads", "cluster", "rig", "simulated", "as_json",
+}  # fmt: skip
 
 
 def train(
@@ -122,6 +124,16 @@ def train(
             metavar="[ADDRESS]",
         ),
     ] = None,
+    rig: Annotated[
+        Path | None,
+        option(
+            "Run episodes on all devices of this rig file, to the same bits: docs/RIG.md.",
+            metavar="FILE",
+        ),
+    ] = None,
+    simulated: Annotated[
+        int, option("With --rig: threads that run members here, beside the devices.")
+    ] = 0,
     as_json: Annotated[bool, option("Print the result as JSON.", "--json")] = False,
 ) -> None:
     """Evolve a one-bit spiking policy on a task.
@@ -136,7 +148,7 @@ def train(
     from ..training.trainer import Trainer
 
     given = {name: value for name, value in locals().items() if name in SETTINGS}
-    on = find_cluster(cluster)
+    crew = find_crew(cluster, rig, simulated)
     if resume is not None:
         if task is not None:
             raise UsageError("Give a task or --resume, not both.")
@@ -148,10 +160,11 @@ def train(
         if given_up:
             raise UsageError(
                 f"A run that is resumed keeps its settings: {', '.join(given_up)} cannot be given.",
-                "Only --generations, --target, --steps, --threads, --cluster and --json can.",
+                "Only --generations, --target, --steps, --threads, --cluster, --rig, --simulated "
+                "and --json can.",
             )
         changes = {k: given[k] for k in ("generations", "target", "steps") if given[k] is not None}
-        trainer = Trainer.resume(resume, threads, on, **changes)
+        trainer = Trainer.resume(resume, threads, crew, **changes)
         print(f"Going on after generation {trainer.generation}.", file=sys.stderr)
     else:
         if task is None:
@@ -160,8 +173,10 @@ def train(
             del given["generations"]
         # The declaration itself is kept, so that the run never needs the file again.
         settings = Settings(**{**given, "task": find_task(task).declaration or task})
+        if crew is not None:
+            crew.check(settings)
         folder = out or Path("runs") / f"{folder_name(task)}-seed{seed}"
-        trainer = Trainer(settings, folder, threads, cluster=on)
+        trainer = Trainer(settings, folder, threads, crew=crew)
     try:
         show_progress(trainer)
         report(trainer, as_json)
@@ -180,8 +195,17 @@ def folder_name(task: str) -> str:
     return name.replace("/", "-").replace(":", "-")
 
 
-def find_cluster(address: str | None):
-    """The Cluster of an address, or None without one."""
+def find_crew(address: str | None, rig: Path | None, simulated: int):
+    """The Cluster of an address, or the Fleet of a rig file; None without either."""
+    if rig is not None:
+        if address is not None:
+            raise UsageError("Episodes run on a cluster or on a rig: give --cluster or --rig.")
+        from ..devices import read_rig
+        from ..fleet import Fleet
+
+        return Fleet(read_rig(rig), simulated)
+    if simulated:
+        raise UsageError("--simulated is for --rig; without, --threads says how many run here.")
     if address is None:
         return None
     from ..training.cluster import Cluster

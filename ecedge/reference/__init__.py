@@ -2,6 +2,7 @@
 
 from .evolution import centered_ranks, gradient, step_size, update_rho
 from .network import (
+    GOLDEN_STEPS,
     State,
     control_step,
     golden_crc,
@@ -14,6 +15,7 @@ from .random import threefry2x32
 from .sampling import deterministic_synapses, sample_synapses
 
 __all__ = [
+    "GOLDEN_STEPS",
     "State",
     "centered_ranks",
     "control_step",

@@ -29,7 +29,7 @@ from ..version import VERSION
 from .learner import Learner
 from .lineage import Lesson, Lineage, fingerprint
 from .normaliser import Moments
-from .rollout import Networks, Population, Rollout
+from .rollout import Part, Population, Rollout
 from .settings import Settings
 
 HERE = "auto"  # the Ray that runs on this machine
@@ -75,22 +75,6 @@ class Unfit(Exception):
 
 
 # --- a worker -------------------------------------------------------------------------------
-
-
-class Part:
-    """Some members of a population as a population of their own, from `first` on."""
-
-    def __init__(self, networks: Networks, population: int):
-        self.population = population
-        self.first = 0
-        self._networks = networks
-
-    def reset(self) -> None:
-        self._networks.reset()
-
-    def act(self, members: slice, observations, live):
-        members = slice(self.first + members.start, self.first + members.stop)
-        return self._networks.act(members, observations, live)
 
 
 class Worker:
@@ -150,6 +134,7 @@ class Worker:
         part.first = order.first
         moments = Moments(size, self._learner.normaliser.mean)
         before = networks.counts
+        networks.reset()
         rollout = population.roll_out(order.seeds, moments, order.horizon)
         return Result(
             rollout.returns,
@@ -194,6 +179,9 @@ class Cluster:
             return False
         connect(self.address)
         return True
+
+    def check(self, settings: Settings) -> None:
+        """Any run will do."""
 
     def population(
         self, task: Task, settings: Settings, learner: Learner, lineage: Lineage
@@ -371,8 +359,7 @@ class ClusterPopulation:
 
     def _note(self, part, result: Result, rollout: Rollout, moments: Moments | None) -> None:
         members = slice(*part)
-        rollout.returns[members] = result.returns
-        rollout.lengths[members] = result.lengths
+        rollout.put(members, Rollout(result.returns, result.lengths))
         self._counts += result.counts
         if moments is not None:
             moments.count[members], moments.first[members], moments.second[members] = result.seen

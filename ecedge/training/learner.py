@@ -49,6 +49,10 @@ class Learner:
         """The deterministic policy, with the inputs' scale of the last generation begun."""
         return self.kind.policy(self.search, self._frozen)
 
+    def member(self, number: int):
+        """A member of the generation that was begun, as a policy; of one-bit networks alone."""
+        return self.kind.member(self.networks, number, self._frozen)
+
     def state(self) -> dict[str, np.ndarray]:
         """Everything that `restore` needs to go on to the same bits."""
         return {**self.search.state(), **self.normaliser.state()}

@@ -29,6 +29,12 @@ class Moments:
         deviation *= deviation
         self.second[members] += deviation
 
+    def put(self, members: slice, part: Moments) -> None:
+        """What these members saw, run by themselves."""
+        self.count[members] = part.count
+        self.first[members] = part.first
+        self.second[members] = part.second
+
     def total(self) -> Moments:
         """The sums over all members, in their order, as if one had seen it all."""
         total = Moments(1, self.centre)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine import Batch
+from ..engine import Batch, CoreNetwork
 from ..evolution import Evolution
 from ..model import ObservationMap, Policy
 from ..policy_file import PolicyInfo, save_policy
-from ..reference import with_golden_trace
+from ..reference import GOLDEN_STEPS, with_golden_trace
 from ..tasks import Task
 from .cost import Cost
 from .normaliser import Normaliser, input_scale
@@ -50,6 +50,13 @@ class OneBit:
     def policy(self, search: Evolution, observation_map: ObservationMap) -> Policy:
         """The deterministic policy as the search has it."""
         return Policy(self.spec, observation_map, search.deterministic())
+
+    def member(
+        self, networks: OneBitNetworks, number: int, observation_map: ObservationMap
+    ) -> Policy:
+        """What a device runs of a member; the core proves it, quicker than the reference."""
+        policy = Policy(self.spec, observation_map, networks.store(number), GOLDEN_STEPS)
+        return policy.with_golden(GOLDEN_STEPS, CoreNetwork(policy).golden_crc())
 
     def controllers(self, policy: Policy, population: int, threads: int | None = None):
         """`population` times the same policy, to be judged by."""

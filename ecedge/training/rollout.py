@@ -43,6 +43,11 @@ class Rollout:
     def steps(self) -> int:
         return int(self.lengths.sum())
 
+    def put(self, members: slice, part: Rollout) -> None:
+        """What these members did, run by themselves."""
+        self.returns[members] = part.returns
+        self.lengths[members] = part.lengths
+
 
 class Population:
     """Networks with a plant each. Nothing that comes out depends on the number of threads.
@@ -139,6 +144,23 @@ class Population:
             rollout.returns[members] += rewards
             rollout.lengths[members] += live
             live = ~(terminated | truncated)
+
+
+class Part:
+    """Some members of a population as a population of their own, from `first` on. Whoever owns them
+    brings them to where an episode begins."""
+
+    def __init__(self, networks: Networks, population: int):
+        self.population = population
+        self.first = 0
+        self._networks = networks
+
+    def reset(self) -> None:
+        pass
+
+    def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:
+        members = slice(self.first + members.start, self.first + members.stop)
+        return self._networks.act(members, observations, live)
 
 
 def not_finite(task: Task, what: str) -> TrainingError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from .lineage import Lesson, Lineage
 from .log import Log
 from .rollout import Population, activity_of, evaluate
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .cluster import Cluster, ClusterPopulation
 
 CHECKPOINT, LOG, POLICY, CURVE = "checkpoint.npz", "log.jsonl", "policy.onnx", "curve.png"
 
@@ -69,6 +66,16 @@ class Best:
     steps: int
 
 
+class Crew(Protocol):
+    """Who else runs the episodes of training, to the same bits: a `cluster.Cluster`, or the devices
+    of an `ecedge.fleet.Fleet`."""
+
+    def population(
+        self, task: Task, settings: Settings, learner: Learner, lineage: Lineage
+    ) -> Population:
+        """The learner's networks with a plant each, like a `Population`."""
+
+
 class Trainer:
     """A run in a folder: `checkpoint.npz`, `log.jsonl`, the same as TensorBoard's `events`, what
     was taught in `lineage.bin` and, once it is evaluated, `policy.onnx`, of rivals `policy.npz`.
@@ -76,8 +83,8 @@ class Trainer:
     for generation in Trainer(settings, folder): ...
 
     After each generation all is on the disk. The best policy by evaluation is kept; a tie goes to
-    the later one. `state` is a checkpoint's; see `resume`. The episodes of training are run on
-    `cluster`, to the same bits, or here. Raises UsageError if the folder holds a run already, or
+    the later one. `state` is a checkpoint's; see `resume`. The episodes of training are run by
+    `crew`, or here. Raises UsageError if the folder holds a run already, or
     while another process trains in it.
     """
 
@@ -87,7 +94,7 @@ class Trainer:
         folder: Path,
         threads: int | None = None,
         state: dict | None = None,
-        cluster: Cluster | None = None,
+        crew: Crew | None = None,
     ):
         folder = Path(folder)
         if state is None and (folder / CHECKPOINT).exists():
@@ -108,7 +115,7 @@ class Trainer:
         self._declared = declared  # what training runs on; judged is on the stock task
         self.task = declared.nominal()
         self._threads = threads
-        self._cluster = cluster
+        self._crew = crew
         most = self.task.max_episode_steps
         last = most if settings.horizon is None else min(settings.horizon, most)
         self._horizon = Horizon(settings.first_horizon, last)
@@ -137,7 +144,7 @@ class Trainer:
 
     @classmethod
     def resume(
-        cls, folder: Path, threads: int | None = None, cluster: Cluster | None = None, **changes
+        cls, folder: Path, threads: int | None = None, crew: Crew | None = None, **changes
     ) -> Trainer:
         """Goes on where the folder's checkpoint ends. `changes` replace settings that do not alter
         what was learned, such as `generations` and `target`."""
@@ -149,7 +156,7 @@ class Trainer:
                 f"{folder} has done {done} generations; {settings.generations} are fewer.",
                 "Give more, or none.",
             )
-        return cls(settings, folder, threads, state, cluster)
+        return cls(settings, folder, threads, state, crew)
 
     @property
     def generation(self) -> int:
@@ -209,11 +216,11 @@ class Trainer:
             self._evaluate(self.policy())
             self._save()
 
-    def _population(self) -> Population | ClusterPopulation:
+    def _population(self) -> Population:
         learner = self._learner
-        if self._cluster is None:
+        if self._crew is None:
             return Population(self._declared, learner.networks, self._threads)
-        return self._cluster.population(self._declared, self.settings, learner, self._lineage)
+        return self._crew.population(self._declared, self.settings, learner, self._lineage)
 
     def _is_done(self) -> bool:
         settings = self.settings

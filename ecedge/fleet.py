@@ -1,0 +1,437 @@
+"""Training on devices: the episodes of a generation on all devices of a rig, beside simulated ones.
+
+    learner ── members ──> who is free:  a device's thread     policy to RAM, an episode by STEP
+                                         a simulating thread   some members at once, by the engine
+    rollout, moments <── what the members earned and saw ──┘
+
+A device gives the engine's bits, and its twin goes along to see that it does. So a run comes to the
+same bits whoever ran which member, and a device that is lost costs an episode that is run again.
+Candidates go to RAM, never to flash. docs/RIG.md says more.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter, deque
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from .devices import find_device, open_device
+from .errors import ClusterError, DeviceRefused, LinkError, UsageError, WorldError
+from .hil import SILENCE_MS, Twin, differing_bits
+from .link import Device
+from .link.messages import ErrorCode
+from .model import Policy, decode_action
+from .rig import Rig
+from .tasks import Task
+from .training.learner import Learner
+from .training.lineage import Lineage
+from .training.normaliser import Moments
+from .training.rollout import Part, Population, Rollout
+from .training.settings import Settings
+
+ONE_BIT = "one-bit"  # the kind of network that devices run
+SHARES = 4  # of a simulating thread in a generation: enough for the quick to relieve the slow
+MOST_TRIES = 5  # times that a device may be lost with the same member
+REST, LONGEST_REST = 1.0, 60.0  # s between tries to open a device that was lost
+POLL = 0.5  # s between looks at who is there
+CLOSE = 30.0  # s for a device to be stopped and closed
+
+#: refusals of a device that holds no policy right: bad memory, say
+BROKEN = ErrorCode.IMAGE, ErrorCode.GOLDEN
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All devices of a rig, and `simulated` threads beside them, to run a `Trainer`'s episodes on.
+
+    A run whose devices are all gone waits `grace` seconds for one of them.
+    """
+
+    rig: Rig
+    simulated: int = 0
+    grace: float = 30.0
+
+    def __post_init__(self):
+        if self.simulated < 0:
+            raise UsageError(f"{self.simulated} threads cannot simulate; give 0 or more.")
+
+    def check(self, settings: Settings) -> None:
+        """Raises UsageError for a run that no device takes part in."""
+        if settings.kind != ONE_BIT:
+            raise UsageError(f"No device runs a {settings.kind}.", "Leave out --rig, or --kind.")
+
+    def population(
+        self, task: Task, settings: Settings, learner: Learner, lineage: Lineage
+    ) -> FleetPopulation:
+        self.check(settings)
+        return FleetPopulation(self, task, learner)
+
+
+class FleetPopulation:
+    """`rollout.Population` with its members' episodes on a fleet, to the same bits."""
+
+    def __init__(self, fleet: Fleet, task: Task, learner: Learner):
+        self._fleet = fleet
+        self._networks = learner.networks
+        self._counts = np.zeros(2, np.int64)  # of what devices ran
+        size = -(-self._networks.population // (SHARES * max(1, fleet.simulated)))
+        self._devices = [
+            DeviceWorker(device.name, fleet.rig, task, learner) for device in fleet.rig.devices
+        ]
+        simulators = [Simulator(number, task, learner, size) for number in range(fleet.simulated)]
+        self._workers = [*self._devices, *simulators]
+
+    def __enter__(self) -> FleetPopulation:
+        for worker in self._workers:
+            worker.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        for worker in self._workers:
+            worker.jobs.put(None)
+        deadline = time.monotonic() + CLOSE
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(spikes, substeps of neurons) of all steps so far."""
+        spikes, substeps = np.add(self._counts, self._networks.counts)
+        return int(spikes), int(substeps)
+
+    def roll_out(self, seed, moments: Moments | None = None, horizon: int | None = None) -> Rollout:
+        """As `rollout.Population.roll_out`. Raises ClusterError when no device is left."""
+        self._networks.reset()
+        job = Job(np.broadcast_to(seed, self._networks.population), moments, horizon)
+        for worker in self._workers:
+            worker.jobs.put(job)
+        try:
+            while not job.wait(POLL):
+                self._see_that_someone_is_there()
+        finally:
+            job.close()
+        self._counts += job.counts
+        return job.rollout
+
+    def _see_that_someone_is_there(self) -> None:
+        if self._fleet.simulated:
+            return
+        if all(device.is_retired or device.absence > self._fleet.grace for device in self._devices):
+            why = " ".join(f"{device.name}: {device.trouble}" for device in self._devices)
+            raise ClusterError(
+                f"No device of {self._fleet.rig.where} is left to run episodes. {why}",
+                "The checkpoint of the last generation is safe; resume when one is back.",
+            )
+
+
+# --- what the threads share -----------------------------------------------------------------
+
+
+class Differs(LinkError):
+    """A device gave other bits than its twin."""
+
+
+class Stopped(Exception):
+    """Nobody waits for this episode any more."""
+
+
+class Job:
+    """A generation's episodes: whose are still to be run, and what came of the others.
+
+    Threads take members until there are none; what they took they `note`, `give_back` or forget,
+    and then `release`.
+    """
+
+    def __init__(self, seeds: np.ndarray, moments: Moments | None, horizon: int | None):
+        self.seeds = seeds
+        self.horizon = horizon
+        self.rollout = Rollout(np.zeros(len(seeds)), np.zeros(len(seeds), np.int64))
+        self.counts = np.zeros(2, np.int64)
+        self.closed = False
+        self._moments = moments
+        self._waiting = deque(range(len(seeds)))
+        self._undone = len(seeds)
+        self._losses = Counter()
+        self._at_work = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def take(self, most: int) -> slice | None:
+        """Up to `most` neighbours; None when all is done. Waits while others have the last ones:
+        they may be lost."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self.closed)
+            if self.closed:
+                return None
+            first = last = self._waiting.popleft()
+            while last - first + 1 < most and self._waiting and self._waiting[0] == last + 1:
+                last = self._waiting.popleft()
+            self._at_work += 1
+            return slice(first, last + 1)
+
+    def new_moments(self, members: slice) -> Moments | None:
+        if self._moments is None:
+            return None
+        return Moments(members.stop - members.start, self._moments.centre)
+
+    def note(self, members: slice, rollout: Rollout, moments: Moments | None, counts=(0, 0)):
+        with self._changed:
+            if self.closed:
+                return
+            self.rollout.put(members, rollout)
+            if moments is not None:
+                self._moments.put(members, moments)
+            self.counts += counts
+            self._undone -= members.stop - members.start
+            self.closed = self._undone == 0
+            self._changed.notify_all()
+
+    def give_back(self, members: slice, why: str) -> None:
+        """They were lost with a device, and go to whoever is free."""
+        with self._changed:
+            self._waiting.extendleft(reversed(range(members.start, members.stop)))
+            self._losses.update(range(members.start, members.stop))
+            member, losses = self._losses.most_common(1)[0]
+            if losses >= MOST_TRIES:
+                self._error = ClusterError(
+                    f"Devices were lost {losses} times with member {member}; the last: {why}",
+                    "The checkpoint of the last generation is safe; resume when the cause is "
+                    "found.",
+                )
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends it all: the error goes to whoever waits."""
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def release(self) -> None:
+        with self._changed:
+            self._at_work -= 1
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all is done, by then. Raises what ended it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.closed or self._error, seconds)
+            if self._error:
+                raise self._error
+            return self.closed
+
+    def close(self) -> None:
+        """Lets go of what is still being run, and waits, for a while, for those who run it."""
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._at_work == 0, CLOSE)
+
+    def rest(self, seconds: float) -> None:
+        """Waits so long, or until all is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.closed, seconds)
+
+
+class Worker(threading.Thread):
+    """A thread that serves one job after another, until it gets None. A daemon: one that hangs in a
+    driver must not keep the program from ending."""
+
+    def __init__(self, name: str, task: Task, learner: Learner):
+        super().__init__(name=name, daemon=True)
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._task = task
+        self._learner = learner
+
+    def run(self) -> None:
+        try:
+            while (job := self.jobs.get()) is not None:
+                self.serve(job)
+        finally:
+            self.leave()
+
+    def serve(self, job: Job) -> None:
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """Gives up what it holds."""
+
+
+# --- simulated ------------------------------------------------------------------------------
+
+
+class Simulator(Worker):
+    """Runs `size` members at a time by the engine, on plants of its own."""
+
+    def __init__(self, number: int, task: Task, learner: Learner, size: int):
+        super().__init__(f"simulator {number}", task, learner)
+        self._size = size
+        self._populations: dict[int, tuple[StoppablePart, Population]] = {}
+
+    def serve(self, job: Job) -> None:
+        while (members := job.take(self._size)) is not None:
+            moments = job.new_moments(members)
+            part, population = self._population(members.stop - members.start)
+            part.first, part.job = members.start, job
+            try:
+                rollout = population.roll_out(job.seeds[members], moments, job.horizon)
+                job.note(members, rollout, moments)
+            except Stopped:
+                pass
+            except Exception as error:
+                job.fail(error)
+            finally:
+                job.release()
+
+    def leave(self) -> None:
+        for _, population in self._populations.values():
+            population.__exit__()
+
+    def _population(self, size: int) -> tuple[StoppablePart, Population]:
+        if size not in self._populations:
+            part = StoppablePart(self._learner.networks, size)
+            self._populations[size] = part, Population(self._task, part, 1)
+        return self._populations[size]
+
+
+class StoppablePart(Part):
+    job: Job
+
+    def act(self, members: slice, observations, live):
+        if self.job.closed:
+            raise Stopped
+        return super().act(members, observations, live)
+
+
+# --- on a device ----------------------------------------------------------------------------
+
+
+class DeviceWorker(Worker):
+    """Runs a member at a time on one device of the rig. A device that is lost is looked for again
+    and again; one that computes something else than its twin, or takes no policy, is retired."""
+
+    def __init__(self, name: str, rig: Rig, task: Task, learner: Learner):
+        super().__init__(name, task, learner)
+        self.trouble = ""  # what was the matter with it last
+        self.is_retired = False
+        self._rig = rig
+        self._lost_since: float | None = None
+        self._rest = REST
+        self._opened = ExitStack()
+        self._member = DeviceMember(task)
+        self._population: Population | None = None
+
+    @property
+    def absence(self) -> float:
+        """Seconds since it was lost, 0 while it is there."""
+        since = self._lost_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def serve(self, job: Job) -> None:
+        while not (job.closed or self.is_retired):
+            try:
+                self._open()
+            except WorldError as error:  # an emulator may end, too
+                self._lose(error)
+                job.rest(self._rest)
+                self._rest = min(2 * self._rest, LONGEST_REST)
+            except Exception as error:
+                return job.fail(error)
+            else:
+                self._serve_open(job)
+
+    def leave(self) -> None:
+        if self._population:
+            self._population.__exit__()
+        self._opened.close()
+
+    def _open(self) -> None:
+        if self._member.device is None:
+            spec = find_device(self.name, self._rig)
+            self._member.device = self._opened.enter_context(open_device(spec))
+            self._lost_since = None
+
+    def _serve_open(self, job: Job) -> None:
+        """Runs members until there are none, or the device is lost."""
+        while (members := job.take(1)) is not None:
+            try:
+                self._run(members, job)
+            except Stopped:
+                pass
+            except LinkError as error:
+                self._lose(error)
+                job.give_back(members, f"{self.name}: {error}")
+                return
+            except Exception as error:
+                job.fail(error)
+                return
+            finally:
+                job.release()
+
+    def _run(self, members: slice, job: Job) -> None:
+        if self._population is None:
+            self._population = Population(self._task, self._member, 1)
+        moments = job.new_moments(members)
+        self._member.begin(self._learner.member(members.start), job)
+        rollout = self._population.roll_out(job.seeds[members], moments, job.horizon)
+        job.note(members, rollout, moments, self._member.end())
+        self._rest = REST
+
+    def _lose(self, error: WorldError) -> None:
+        self.is_retired = isinstance(error, Differs) or (
+            isinstance(error, DeviceRefused) and error.code in BROKEN
+        )
+        if f"{error}" != self.trouble:
+            fate = "it gets no more members" if self.is_retired else "it is tried again"
+            log.warning("%s is lost, and %s: %s", self.name, fate, error)
+        self.trouble = f"{error}"
+        self._lost_since = self._lost_since or time.monotonic()
+        self._member.device = None
+        self._opened.close()
+
+
+class DeviceMember:
+    """The member that a device runs, as `rollout.Networks`; its twin computes along."""
+
+    population = 1
+
+    def __init__(self, task: Task):
+        self.device: Device | None = None
+        self._low = np.array(task.low, np.float32)
+        self._high = np.array(task.high, np.float32)
+
+    def begin(self, policy: Policy, job: Job) -> None:
+        """Puts a policy into the device's RAM."""
+        self._policy = policy
+        self._twin = Twin(policy)
+        self._job = job
+        self.device.upload(policy)
+
+    def reset(self) -> None:
+        self.device.reset(digest=True, silence_ms=SILENCE_MS)
+        self._twin.reset()
+
+    def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:
+        if self._job.closed:
+            self.device.stop()
+            raise Stopped
+        raw = self._policy.observation_map.encode(observations[0])
+        reply = self.device.step(raw)
+        if differing_bits(self.device, self._twin, reply, self._twin.step(raw)):
+            raise Differs(
+                f"{self.device.hello.board} computes something else than its twin.",
+                "`ecedge run` tells where; look at its clock, its supply and its memory.",
+            )
+        return decode_action(self._policy.spec, reply.output[None], self._low, self._high)
+
+    def end(self) -> tuple[int, int]:
+        """Stops the device; (spikes, substeps of neurons) of the episode."""
+        self.device.stop()
+        return self._twin.counts
