@@ -110,7 +110,7 @@ def test_faults_are_as_frequent_as_they_should_be(kind):
 @pytest.mark.parametrize(
     "wrong",
     [{"drop": -0.1}, {"flip": 1.1}, {"drop": 0.6, "flip": 0.6}, {"cut": float("nan")},
-     {"stall_s": 61.0}, {"delay_s": -1.0}],
+     {"stall_s": 61.0}, {"delay_s": -1.0}, {"cut_every": -1.0}, {"cut_every": float("nan")}],
     ids=str,
 )  # fmt: skip
 def test_impossible_faults_are_refused(wrong):
@@ -190,6 +190,23 @@ def test_a_cut_closes_the_line_and_can_be_mended():
     assert line.reopened == 1
 
 
+def test_a_line_lives_as_long_as_its_cuts_are_apart():
+    line = MemoryLine()
+    transport = faulty(line, cut_every=10.0)
+    lives = []
+    for _ in range(50):
+        begun = line.now
+        with pytest.raises(LineLost, match="cut on purpose"):
+            while True:
+                transport.read(1.0)
+        with pytest.raises(LineLost):
+            transport.write(b"a")
+        lives.append(line.now - begun)
+        transport.reopen(1.0)
+    assert 5.0 <= min(lives) < max(lives) <= 15.0
+    assert 8.0 < sum(lives) / 50 < 12.0
+
+
 # -- a device ------------------------------------------------------------------------------------
 
 EPISODES = 3
@@ -197,6 +214,7 @@ KINDS_OF_LINE = {
     "flipped": Faults(flip=0.01),
     "lost": Faults(drop=0.01),
     "cut": Faults(cut=0.002),
+    "cut by the clock": Faults(cut_every=0.1),
     "all": Faults(
         0.01, 0.01, 0.002, 0.002, 0.001, 0.002, 0.0002, 0.0005, delay_s=0.005, stall_s=0.2
     ),
@@ -246,7 +264,7 @@ def test_episodes_on_a_bad_line_are_those_of_a_good_one(running, policy, clean, 
         met = line.out.counts[fault] + line.back.counts[fault]
         assert met > 0 or getattr(faults, fault) < 0.001, fault
     assert device.statistics.resends > 0
-    assert device.statistics.reopened > 0 or not faults.cut
+    assert device.statistics.reopened > 0 or not (faults.cut or faults.cut_every)
 
 
 @contextlib.contextmanager
@@ -263,13 +281,13 @@ def serving(proxy: Proxy):
             assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("kind", ["cut", "all"])
+@pytest.mark.parametrize("kind", ["cut", "cut by the clock", "all"])
 def test_episodes_through_a_bad_proxy_are_those_of_a_good_line(running, policy, clean, kind):
     with serving(Proxy(running.port, KINDS_OF_LINE[kind], seed=2)) as proxy:
         with Device(open_transport(proxy.url)) as device:
             assert episodes(device, policy) == clean
             assert device.status().steps == sum(length for _, length, _ in clean)
-        assert proxy.counts["cut"] > 0
+        assert proxy.counts["cut"] > 0 or not KINDS_OF_LINE[kind].cut
         assert proxy.hosts > 1
 
 

@@ -36,6 +36,9 @@ def proxy(
     delay: chance("it comes 20 ms late") = 0.0,
     stall: chance("it comes 1.5 s late") = 0.0,
     cut: chance("the connection ends") = 0.0,
+    cut_every: Annotated[
+        float, typer.Option(help="A connection ends after about so many seconds. 0: never.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed, the same faults.")] = 0,
 ) -> None:
     """Stand between a host and a device, and damage by a seed what passes, both ways.
@@ -49,7 +52,8 @@ def proxy(
     from ..devices import parse_device, run_board
     from ..link import Faults, Proxy
 
-    faults = Faults(drop, flip, duplicate, reorder, truncate, delay, stall, cut)
+    chances = drop, flip, duplicate, reorder, truncate, delay, stall, cut
+    faults = Faults(*chances, cut_every=cut_every)
     place = parse_listen(listen)
     spec = parse_device(device)
     with contextlib.ExitStack() as stack:

@@ -28,7 +28,11 @@ KINDS = ("drop", "flip", "duplicate", "reorder", "truncate", "delay", "stall", "
 
 @dataclass(frozen=True)
 class Faults:
-    """What befalls a byte, each with a chance of 0 … 1; a byte meets one of them at most."""
+    """What befalls a byte, each with a chance of 0 … 1; a byte meets one of them at most.
+
+    cut_every: also, a connection ends after so many seconds, between half and one and a half times
+    as many; 0: it does not.
+    """
 
     drop: float = 0.0  # it is lost
     flip: float = 0.0  # one of its bits is another
@@ -40,6 +44,7 @@ class Faults:
     cut: float = 0.0  # the connection ends before it
     delay_s: float = 0.02
     stall_s: float = 1.5
+    cut_every: float = 0.0
 
     def __post_init__(self):
         chances = [getattr(self, kind) for kind in KINDS]
@@ -50,6 +55,14 @@ class Faults:
             )
         if not all(0 <= seconds <= LONGEST_PAUSE for seconds in (self.delay_s, self.stall_s)):
             raise UsageError(f"A line pauses for 0 … {LONGEST_PAUSE:.0f} seconds.")
+        if not 0 <= self.cut_every < float("inf"):
+            raise UsageError(
+                f"A line cannot be cut every {self.cut_every:g} seconds; give 0 or more."
+            )
+
+    def lifetime(self, chance: random.Random) -> float:
+        """Seconds until a connection that begins now is cut."""
+        return self.cut_every * (0.5 + chance.random()) if self.cut_every else float("inf")
 
 
 class FaultyStream:
@@ -124,6 +137,8 @@ class FaultyTransport:
         self.back = FaultyStream(faults, seed, "device")
         self._clock = clock
         self._sleep = sleep
+        self._lifetimes = random.Random(f"{seed} lifetime")
+        self._ends = clock() + faults.lifetime(self._lifetimes)
         self._coming: deque[tuple[float, bytes | None]] = deque()  # when, what
 
     @property
@@ -137,6 +152,8 @@ class FaultyTransport:
         end = self._clock() + timeout
         while True:
             now = self._clock()
+            if now >= self._ends:
+                self._cut()
             if self._coming and self._coming[0][0] <= now:
                 _, piece = self._coming.popleft()
                 if piece is None:
@@ -147,9 +164,11 @@ class FaultyTransport:
             if now >= end:
                 return b""
             due = self._coming[0][0] if self._coming else end
-            self._take(self.line.read(min(due, end) - now))
+            self._take(self.line.read(min(due, end, self._ends) - now))
 
     def write(self, data: bytes) -> None:
+        if self._clock() >= self._ends:
+            self._cut()
         for pause, piece in self.out.damage(data):
             if pause:
                 self._sleep(pause)
@@ -161,6 +180,7 @@ class FaultyTransport:
     def reopen(self, timeout: float) -> None:
         self._coming.clear()
         self.line.reopen(timeout)
+        self._ends = self._clock() + self.out.faults.lifetime(self._lifetimes)
 
     def close(self) -> None:
         self.line.close()
@@ -209,6 +229,8 @@ class Proxy:
         self.url = "socket://{}:{}".format(*self._listener.getsockname()[:2])
         self.hosts = 0
         self._port, self._baud = port, baud
+        self._faults = faults
+        self._lifetimes = random.Random(f"{seed} lifetime")
         self._out = FaultyStream(faults, seed, "host")
         self._back = FaultyStream(faults, seed, "device")
         self._ending = threading.Event()
@@ -246,15 +268,16 @@ class Proxy:
     def _join(self, host: socket.socket, device: Transport) -> None:
         """Both directions, until either side or a cut ends them."""
         over = threading.Event()
+        end = time.monotonic() + self._faults.lifetime(self._lifetimes)
         host.settimeout(WRITE_DEADLINE)
         back = threading.Thread(
             target=self._pass_on,
-            args=(self._back, lambda: device.read(TICK), host.sendall, over),
+            args=(self._back, lambda: device.read(TICK), host.sendall, over, end),
             daemon=True,
         )
         back.start()
         try:
-            self._pass_on(self._out, lambda: _receive(host), device.write, over)
+            self._pass_on(self._out, lambda: _receive(host), device.write, over, end)
         finally:
             over.set()
             back.join(WRITE_DEADLINE + TICK)
@@ -266,9 +289,10 @@ class Proxy:
         take: Callable[[], bytes],
         give: Callable[[bytes], None],
         over: threading.Event,
+        end: float,
     ) -> None:
         with contextlib.suppress(OSError, LinkError, EOFError):
-            while not (over.is_set() or self._ending.is_set()):
+            while not (over.is_set() or self._ending.is_set() or time.monotonic() >= end):
                 for pause, piece in stream.damage(take()):
                     if piece is None or (pause and over.wait(pause)):
                         over.set()
