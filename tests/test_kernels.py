@@ -80,26 +80,33 @@ def thumb(request, tmp_path_factory):
         subprocess.run(command, check=True, timeout=300)
         return made
 
-    def kernel(name: str, *flags: str) -> Path:
-        """The file that replaces the core's, else the core's."""
-        for folder in reversed(CORTEX_M[request.param]):
-            for source in (ROOT / "firmware/kernels" / folder).glob(f"{name}.[cS]"):
-                return compiled(source, *flags, target=cortex)
-        return compiled(native.CORE / f"{name}.c", *flags)
+    folders = [ROOT / "firmware/kernels" / name for name in CORTEX_M[request.param]]
+    includes = [f"-I{place}" for place in folders]
+
+    def kernel(name: str, *flags: str) -> list[Path]:
+        """The file of that name in the last of the folders that has one."""
+        found = [path for place in folders for path in place.glob(f"{name}.[cS]")]
+        return [compiled(path, *flags, *includes, target=cortex) for path in found[-1:]]
 
     def both(name: str, functions: tuple[str, ...], *flags: str) -> list[Path]:
-        """The kernel's, and the core's as core_...."""
+        """The kernel's or, without one, the core's; and the core's as core_...."""
+        core = native.CORE / f"{name}.c"
         renamed = [f"-D{function}={function.replace('ec_', 'core_')}" for function in functions]
-        return [kernel(name, *flags), compiled(native.CORE / f"{name}.c", *flags, *renamed)]
+        used = kernel(name, *flags) or [compiled(core, *flags)]
+        return [*used, compiled(core, *flags, *renamed)]
 
-    return SimpleNamespace(compiled=compiled, both=both)
+    def known(header: str) -> tuple[str, ...]:
+        """Flags that let C see the header of a kernel, not the core's of that name."""
+        return tuple(f"-include{path}" for place in folders for path in place.glob(header))
+
+    return SimpleNamespace(compiled=compiled, kernel=kernel, both=both, known=known)
 
 
 @pytest.fixture(scope="module")
 def unchanging(thumb):
     lanes = ("ec_update_group", "ec_lanes_put", "ec_lanes_get", "ec_lanes_put_drive")
     return [
-        thumb.compiled(ROOT / "tests/c/test_assembly.c"),
+        thumb.compiled(ROOT / "tests/c/test_assembly.c", *thumb.known("ec_step_few.h")),
         thumb.compiled(native.CORE / "ec_random.c"),
         *thumb.both("ec_add_few", ("ec_add_few",)),
         *thumb.both("ec_list", ("ec_list_rows",)),
@@ -116,7 +123,12 @@ def test_thumb_assembly_equals_the_core(tmp_path, thumb, unchanging, current, me
     numbers = {"CURRENT_SHIFT": current, "MEMBRANE_SHIFT": membrane, "RECURRENT_GAIN": gain}
     flags = [f"-DEC_FAST_{name}={number}" for name, number in numbers.items()]
     program = tmp_path / "test_assembly"
-    objects = [*unchanging, *thumb.both("ec_update_fast", ("ec_update_fast",), *flags)]
+    objects = [
+        *unchanging,
+        *thumb.both("ec_update_fast", ("ec_update_fast",), *flags),
+        *thumb.kernel("ec_step_few"),
+        *thumb.kernel("ec_lanes", *flags),
+    ]
     command = [*ZIG, *ARM_LINUX, "-static", *objects, "-o", program]
     subprocess.run(command, check=True, timeout=300)
     assert run(["qemu-arm", program, "500"]) == "500 turns equal\n"

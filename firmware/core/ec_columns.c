@@ -105,7 +105,7 @@ void ec_columns(ec_net *net)
     bool is_signed = spec->form == EC_FORM_SIGNED;
     int32_t start = is_signed ? ec_asr(-(int32_t)net->n_spiking, 1) : -(int32_t)net->n_inh_spiking;
     unsigned words = spec->n_neurons / 32u;
-    if (net->silent || net->n_rows > EC_FEW) {
+    if (!ec_sums_few(net)) {
         columns_of_many(net, words, start, is_signed);
         return;
     }

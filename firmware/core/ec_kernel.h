@@ -15,6 +15,7 @@
 
 #include "ec_fast.h"
 #include "ec_net.h"
+#include "ec_step_few.h"
 
 #if defined(__clang__)
 #define EC_UNROLL _Pragma("unroll")
@@ -51,11 +52,20 @@ void ec_columns(ec_net *net);
 void ec_add_few(ec_group *groups, const uint32_t *column, const unsigned *row, unsigned n_rows,
                 unsigned words, const uint32_t *start);
 
+static inline bool ec_sums_few(const ec_net *net)
+{
+    return !net->silent && net->n_rows <= EC_FEW;
+}
+
 /* Current and membrane of 32 neurons from their sum and drive. Returns the spikes. */
 uint32_t ec_update_group(ec_group *group, const ec_spec *spec);
 
 /* The same of many groups with the shifts and the gain of ec_fast.h, and the spikes of each. */
 void ec_update_fast(ec_group *groups, uint32_t *spikes, unsigned words);
+
+/* ec_columns and ec_update_fast in one pass, of few rows in the excitatory/inhibitory form. Only where
+ * EC_HAS_STEP_FEW. */
+void ec_step_few(ec_net *net);
 
 /* Outputs from the new spikes, and net->rows for the next substep. */
 void ec_readout(ec_net *net);

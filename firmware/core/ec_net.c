@@ -69,15 +69,20 @@ void ec_net_step(ec_net *net, const int16_t *raw)
     const ec_spec *spec = &net->policy->spec;
     unsigned words = spec->n_neurons / 32u;
     bool fast = is_fast(spec);
+    bool is_signed = spec->form == EC_FORM_SIGNED;
     ec_drive(net, raw);
     net->spike_count = 0;
     for (unsigned substep = 0; substep < spec->substeps; substep++) {
-        ec_columns(net);
-        if (fast)
-            ec_update_fast(net->groups, net->spikes, words);
-        else
-            for (unsigned w = 0; w < words; w++)
-                net->spikes[w] = ec_update_group(&net->groups[w], spec);
+        if (EC_HAS_STEP_FEW && fast && !is_signed && ec_sums_few(net)) {
+            ec_step_few(net);
+        } else {
+            ec_columns(net);
+            if (fast)
+                ec_update_fast(net->groups, net->spikes, words);
+            else
+                for (unsigned w = 0; w < words; w++)
+                    net->spikes[w] = ec_update_group(&net->groups[w], spec);
+        }
         ec_readout(net);
     }
 }

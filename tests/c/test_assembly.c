@@ -69,23 +69,82 @@ static bool alike(const uint32_t *lanes, const uint32_t *core)
     return true;
 }
 
-static void test_update_fast(unsigned turn)
-{
+/* Groups in the core's planes and in the kernel's lanes, before and after a step, and their spikes. */
+typedef struct {
     ec_group groups[WORDS], before[WORDS], expected[WORDS];
-    uint32_t spikes[WORDS + 1] = {0}, expected_spikes[WORDS + 1] = {0};
-    draw_groups(expected);
+    uint32_t spikes[WORDS + 1], expected_spikes[WORDS + 1]; /* nothing is written behind the last */
+} step;
+
+static step draw_step(void)
+{
+    step drawn_step = {0};
+    draw_groups(drawn_step.expected);
     for (unsigned w = 0; w < WORDS; w++)
-        put_lanes(&groups[w], &expected[w]);
-    memcpy(before, groups, sizeof groups);
-    ec_update_fast(groups, spikes, WORDS);
-    core_update_fast(expected, expected_spikes, WORDS);
-    demand(!memcmp(spikes, expected_spikes, sizeof spikes), "spikes", turn);
+        put_lanes(&drawn_step.groups[w], &drawn_step.expected[w]);
+    memcpy(drawn_step.before, drawn_step.groups, sizeof drawn_step.groups);
+    return drawn_step;
+}
+
+static void demand_equal(const step *made, unsigned turn)
+{
+    demand(!memcmp(made->spikes, made->expected_spikes, sizeof made->spikes), "spikes", turn);
     for (unsigned w = 0; w < WORDS; w++) {
-        demand(alike(groups[w].current, expected[w].current), "current", turn);
-        demand(alike(groups[w].membrane, expected[w].membrane), "membrane", turn);
-        demand(!memcmp(groups[w].drive, before[w].drive, 32), "drive", turn);
+        const ec_group *group = &made->groups[w];
+        demand(alike(group->current, made->expected[w].current), "current", turn);
+        demand(alike(group->membrane, made->expected[w].membrane), "membrane", turn);
+        demand(!memcmp(group->drive, made->before[w].drive, 32), "drive", turn);
     }
 }
+
+static void test_update_fast(unsigned turn)
+{
+    step made = draw_step();
+    ec_update_fast(made.groups, made.spikes, WORDS);
+    core_update_fast(made.expected, made.expected_spikes, WORDS);
+    demand_equal(&made, turn);
+}
+
+/* Random columns, and the places of 0 ... EC_FEW rows in them. */
+static unsigned draw_rows(uint32_t columns[N_ROWS * WORDS], unsigned rows[EC_FEW], unsigned turn)
+{
+    unsigned n_rows = turn % (EC_FEW + 1u);
+    for (unsigned i = 0; i < N_ROWS * WORDS; i++)
+        columns[i] = draw();
+    for (unsigned i = 0; i < n_rows; i++)
+        rows[i] = 4 * WORDS * (ec_random(1, 3, drawn++, 0).x0 % N_ROWS);
+    return n_rows;
+}
+
+#if EC_HAS_STEP_FEW
+static void test_step_few(unsigned turn)
+{
+    uint32_t columns[N_ROWS * WORDS];
+    uint32_t start[EC_FEW_PLANES];
+    unsigned rows[EC_FEW];
+    unsigned n_rows = draw_rows(columns, rows, turn);
+    unsigned n_inh = ec_random(1, 5, drawn++, 0).x0 % (n_rows + 1u);
+    for (unsigned b = 0; b < EC_FEW_PLANES; b++)
+        start[b] = ec_plane_of(-(int32_t)n_inh, b);
+    step made = draw_step();
+    ec_policy policy = {.spec = {.n_neurons = 32 * WORDS}, .w_rec = columns};
+    ec_net net = {.policy = &policy,
+                  .spikes = made.spikes,
+                  .groups = made.groups,
+                  .rows = rows,
+                  .n_rows = (uint16_t)n_rows,
+                  .n_spiking = (uint16_t)n_rows,
+                  .n_inh_spiking = (uint16_t)n_inh};
+    ec_step_few(&net);
+    core_add_few(made.expected, columns, rows, n_rows, WORDS, start);
+    core_update_fast(made.expected, made.expected_spikes, WORDS);
+    demand_equal(&made, turn);
+}
+#else
+static void test_step_few(unsigned turn)
+{
+    (void)turn;
+}
+#endif
 
 static void test_add_few(unsigned turn)
 {
@@ -93,13 +152,9 @@ static void test_add_few(unsigned turn)
     uint32_t columns[N_ROWS * WORDS];
     uint32_t start[EC_FEW_PLANES];
     unsigned rows[EC_FEW];
-    unsigned n_rows = turn % (EC_FEW + 1u);
-    for (unsigned i = 0; i < N_ROWS * WORDS; i++)
-        columns[i] = draw();
+    unsigned n_rows = draw_rows(columns, rows, turn);
     for (unsigned b = 0; b < EC_FEW_PLANES; b++)
         start[b] = draw();
-    for (unsigned i = 0; i < n_rows; i++)
-        rows[i] = 4 * WORDS * (ec_random(1, 3, drawn++, 0).x0 % N_ROWS);
     draw_groups(groups);
     memcpy(expected, groups, sizeof groups);
     ec_add_few(groups, columns, rows, n_rows, WORDS, start);
@@ -143,6 +198,7 @@ int main(int argc, char **argv)
     for (unsigned turn = 0; turn < turns; turn++) {
         test_update_fast(turn);
         test_add_few(turn);
+        test_step_few(turn);
         test_list_rows(turn);
     }
     printf("%u turns equal\n", turns);
