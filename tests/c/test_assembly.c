@@ -69,10 +69,11 @@ static bool alike(const uint32_t *lanes, const uint32_t *core)
     return true;
 }
 
-/* Groups in the core's planes and in the kernel's lanes, before and after a step, and their spikes. */
+/* Groups in the core's planes and in the kernel's lanes, before and after a step, and their spikes.
+ * Nothing is written behind the last. */
 typedef struct {
-    ec_group groups[WORDS], before[WORDS], expected[WORDS];
-    uint32_t spikes[WORDS + 1], expected_spikes[WORDS + 1]; /* nothing is written behind the last */
+    ec_group groups[WORDS + 1], before[WORDS + 1], expected[WORDS];
+    uint32_t spikes[WORDS + 1], expected_spikes[WORDS + 1];
 } step;
 
 static step draw_step(void)
@@ -94,6 +95,7 @@ static void demand_equal(const step *made, unsigned turn)
         demand(alike(group->membrane, made->expected[w].membrane), "membrane", turn);
         demand(!memcmp(group->drive, made->before[w].drive, 32), "drive", turn);
     }
+    demand(!memcmp(&made->groups[WORDS], &made->before[WORDS], sizeof(ec_group)), "end", turn);
 }
 
 static void test_update_fast(unsigned turn)
@@ -166,9 +168,11 @@ static void test_list_rows(unsigned turn)
 {
     uint32_t drawn_numbers = ec_random(1, 4, turn, 0).x0;
     unsigned n = 32 * (1 + drawn_numbers % WORDS);
+    uint32_t w_out[8 * WORDS] = {0};
     ec_policy policy = {.spec = {.n_act = 1 + (drawn_numbers >> 8) % 8u,
                                  .n_neurons = (uint16_t)n,
-                                 .n_exc = (uint16_t)((drawn_numbers >> 16) % (n + 1u))}};
+                                 .n_exc = (uint16_t)((drawn_numbers >> 16) % (n + 1u))},
+                        .w_out = w_out};
     uint32_t spikes[WORDS];
     uint8_t codes[32 * WORDS];
     unsigned rows[32 * WORDS], expected_rows[32 * WORDS];
@@ -176,8 +180,12 @@ static void test_list_rows(unsigned turn)
     ec_list list = {0}, expected = {0};
     for (unsigned w = 0; w < WORDS; w++)
         spikes[w] = draw();
-    for (unsigned i = 0; i < n; i++)
-        codes[i] = (uint8_t)(draw() % (1u << policy.spec.n_act));
+    for (unsigned i = 0; i < n; i++) {
+        unsigned code = draw() % (1u << policy.spec.n_act);
+        codes[i - i % 32u + ec_list_place(i % 32u)] = (uint8_t)code;
+        for (unsigned a = 0; a < policy.spec.n_act; a++)
+            w_out[a * (n / 32u) + i / 32u] |= (uint32_t)((code >> a) & 1u) << i % 32u;
+    }
     uint32_t flip = turn % 2 ? 0xFFFFFFFFu : 0;
     ec_list_rows(&net, flip, &list);
     net.rows = expected_rows;

@@ -1,27 +1,23 @@
 /* void ec_add_few(ec_group *groups, const uint32_t *column, const unsigned *row, unsigned n_rows,
  *                 unsigned words, const uint32_t *start)
  *
- * ec_add_few.c of the core for two words at a time, whose six planes are in s0 ... s5 and s6 ... s11.
- * The second of the last two may be none: what is read there is the next row, or W_out behind the
- * last one, and what comes of it is not stored.
+ * ec_add_few.c of the core for two words at a time, by ec_add_pair. The second of the last two may be
+ * none: what is read there is the next row, or W_out behind the last one, and what comes of it is not
+ * stored.
  */
+#include "ec_add_pair.h"
 #include "ec_asm.h"
 
 #define SUM   96 /* in an ec_group */
 #define GROUP 128
 
-#define sum    a0
-#define column a1
-#define row    a2 /* the next in the list */
-#define end    a3 /* of the rows that come in eights */
-#define rest   a4 /* n_rows, of which the lowest three bits matter */
-#define words  a5
+#define row   s6 /* the next in the list */
+#define end   s7 /* of the rows that come in eights */
+#define rest  s7 /* what comes then: the lowest three bits matter */
+#define group s8
+#define words s10
 
-/* The frame, behind s0 ... s11: */
-#define ROWS  48
-#define START 52
-#define LINK  56
-#define FRAME 64
+#define FRAME 80
 
 /* Two words of the i-th of the next rows. */
     .macro load_row i, a, b
@@ -44,16 +40,16 @@
     .macro add_rows i, a, b
     load_row \i, \a, \b
     load_row \i + 1, t4, t5
-    full_add s0, \a, t4
-    full_add s6, \b, t5
+    full_add a0, \a, t4
+    full_add s0, \b, t5
     .endm
 
 /* Four rows; the carries of weight 4 are left in a and b. */
     .macro add_four i, a, b, c, d
     add_rows \i, \a, \b
     add_rows \i + 2, \c, \d
-    full_add s1, \a, \c
-    full_add s7, \b, \d
+    full_add a1, \a, \c
+    full_add s1, \b, \d
     .endm
 
 #ifdef __riscv_zbb
@@ -96,30 +92,30 @@
 /* Four rows; carries are left in a and b, their differences from the others in c and d. */
     .macro add_two_pairs i, a, b, c, d
     load_two \i, \c, \d
-    add_first s0, \c, t4
-    add_first s6, \d, t5
+    add_first a0, \c, t4
+    add_first s0, \d, t5
     load_two \i + 2, \a, \b
-    add_second s0, \c, \a, t4
-    add_second s6, \d, \b, t5
+    add_second a0, \c, \a, t4
+    add_second s0, \d, \b, t5
     .endm
 
 /* Eight rows; the carries of weight 8 are left in t0 and t1. */
     .macro add_eight
     add_two_pairs 0, t0, t1, t2, t3
-    add_two_pairs 4, a6, a7, t6, ra
-    add_first s1, t0, t2
-    add_first s7, t1, t3
-    add_second s1, t0, a6, t6
-    add_second s7, t1, a7, ra
-    add_last s2, a6, t0
-    add_last s8, a7, t1
+    add_two_pairs 4, a6, a7, t6, s11
+    add_first a1, t0, t2
+    add_first s1, t1, t3
+    add_second a1, t0, a6, t6
+    add_second s1, t1, a7, s11
+    add_last a2, a6, t0
+    add_last s2, a7, t1
     .endm
 #else
     .macro add_eight
     add_four 0, t0, t1, t2, t3
     add_four 4, t2, t3, a6, a7
-    full_add s2, t0, t2
-    full_add s8, t1, t3
+    full_add a2, t0, t2
+    full_add s2, t1, t3
     .endm
 #endif
 
@@ -138,19 +134,19 @@
     .endm
 
     .macro end_carry
-    xor     s5, s5, t0
-    xor     s11, s11, t1
+    xor     a5, a5, t0
+    xor     s5, s5, t1
     .endm
 
-    .macro store_planes group, a, b, c, d, e, f
-    sw      \a, \group + SUM(sum)
-    sw      \b, \group + SUM + 4(sum)
-    sw      \c, \group + SUM + 8(sum)
-    sw      \d, \group + SUM + 12(sum)
-    sw      \e, \group + SUM + 16(sum)
-    sw      \f, \group + SUM + 20(sum)
-    sw      \f, \group + SUM + 24(sum)
-    sw      \f, \group + SUM + 28(sum)
+    .macro store_planes at, a, b, c, d, e, f
+    sw      \a, \at + SUM(group)
+    sw      \b, \at + SUM + 4(group)
+    sw      \c, \at + SUM + 8(group)
+    sw      \d, \at + SUM + 12(group)
+    sw      \e, \at + SUM + 16(group)
+    sw      \f, \at + SUM + 20(group)
+    sw      \f, \at + SUM + 24(group)
+    sw      \f, \at + SUM + 28(group)
     .endm
 
     .section .text.ec_add_few, "ax", %progbits
@@ -159,82 +155,79 @@
     .type ec_add_few, %function
 ec_add_few:
     addi    sp, sp, -FRAME
-    .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-    sw      s\r, 4 * \r(sp)
-    .endr
-#ifdef __riscv_zbb
-    sw      ra, LINK(sp)
-#endif
-    sw      row, ROWS(sp)
+    save_registers
+    keep_rows a2, a3
     sw      a5, START(sp)
+    mv      group, a0
+    mv      column, a1
     mv      words, a4
-    mv      rest, a3
-    andi    end, rest, -8
-    slli    end, end, 2
-    add     end, end, row
 two_words:
+    jal     ec_add_pair
+    store_planes 0, a0, a1, a2, a3, a4, a5
+    addi    words, words, -2
+    bltz    words, done
+    store_planes GROUP, s0, s1, s2, s3, s4, s5
+    addi    group, group, 2 * GROUP
+    addi    column, column, 8
+    bnez    words, two_words
+done:
+    restore_registers
+    addi    sp, sp, FRAME
+    ret
+    .size ec_add_few, . - ec_add_few
+    stack_size ec_add_few, FRAME
+
+    .section .text.ec_add_pair, "ax", %progbits
+    .balign 4
+    .global ec_add_pair
+    .type ec_add_pair, %function
+ec_add_pair:
     lw      t0, START(sp)
     lw      row, ROWS(sp)
+    lw      end, ROWS_END(sp)
     .irp b, 0, 1, 2, 3, 4, 5
-    lw      s\b, 4 * \b(t0)
+    lw      a\b, 4 * \b(t0)
     .endr
-    mv      s6, s0
-    mv      s7, s1
-    mv      s8, s2
-    mv      s9, s3
-    mv      s10, s4
-    mv      s11, s5
+    .irp b, 0, 1, 2, 3, 4, 5
+    mv      s\b, a\b
+    .endr
     beq     row, end, four
 eight:
     add_eight
-    carry_twice s3, s4, s9, s10
+    carry_twice a3, a4, s3, s4
     end_carry
     addi    row, row, 32
     bne     row, end, eight
 four:
+    lw      rest, REST(sp)
     andi    t0, rest, 4
     beqz    t0, two
     add_four 0, t0, t1, t2, t3
-    carry_twice s2, s3, s8, s9
-    carry   s4, t0, t2
-    carry   s10, t1, t3
-    xor     s5, s5, t2
-    xor     s11, s11, t3
+    carry_twice a2, a3, s2, s3
+    carry   a4, t0, t2
+    carry   s4, t1, t3
+    xor     a5, a5, t2
+    xor     s5, s5, t3
     addi    row, row, 16
 two:
     andi    t0, rest, 2
     beqz    t0, one
     add_rows 0, t0, t1
-    carry_twice s1, s2, s7, s8
-    carry_twice s3, s4, s9, s10
+    carry_twice a1, a2, s1, s2
+    carry_twice a3, a4, s3, s4
     end_carry
     addi    row, row, 8
 one:
     andi    t0, rest, 1
-    beqz    t0, store
+    beqz    t0, added
     load_row 0, t0, t1
-    carry_twice s0, s1, s6, s7
-    carry_twice s2, s3, s8, s9
-    carry   s4, t0, t2
-    carry   s10, t1, t3
-    xor     s5, s5, t2
-    xor     s11, s11, t3
-store:
-    store_planes 0, s0, s1, s2, s3, s4, s5
-    addi    words, words, -2
-    bltz    words, done
-    store_planes GROUP, s6, s7, s8, s9, s10, s11
-    addi    sum, sum, 2 * GROUP
-    addi    column, column, 8
-    bnez    words, two_words
-done:
-#ifdef __riscv_zbb
-    lw      ra, LINK(sp)
-#endif
-    .irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-    lw      s\r, 4 * \r(sp)
-    .endr
-    addi    sp, sp, FRAME
+    carry_twice a0, a1, s0, s1
+    carry_twice a2, a3, s2, s3
+    carry   a4, t0, t2
+    carry   s4, t1, t3
+    xor     a5, a5, t2
+    xor     s5, s5, t3
+added:
     ret
-    .size ec_add_few, . - ec_add_few
-    stack_size ec_add_few, FRAME
+    .size ec_add_pair, . - ec_add_pair
+    stack_size ec_add_pair, 0
