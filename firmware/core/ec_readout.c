@@ -33,9 +33,19 @@ static int32_t count_output(const ec_net *net, unsigned a)
     return count;
 }
 
+EC_INLINE int16_t saturate(int32_t x)
+{
+#ifdef __ARM_FEATURE_SAT /* compilers miss it where the limits are kept in registers */
+    __asm__("ssat %0, #16, %0" : "+r"(x));
+    return (int16_t)x;
+#else
+    return (int16_t)ec_clamp(x, -32768, 32767);
+#endif
+}
+
 EC_INLINE int16_t filter(int32_t o, unsigned shift, int32_t input)
 {
-    return (int16_t)ec_clamp(o - ec_asr(o, shift) + input, -32768, 32767);
+    return saturate(o - ec_asr(o, shift) + input);
 }
 
 /* Outputs from the words of spikes. */
