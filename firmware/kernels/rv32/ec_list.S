@@ -35,8 +35,8 @@
 #define low    t4 /* spikes that reach outputs 0 ... 3, a byte each */
 #define high   t5 /* and 4 ... 7 */
 #define code   t6 /* 32 behind those of the word */
-#define first  s0 /* of the spikes */
-#define codes  s1 /* of the first word */
+#define base   s0 /* `last` less 8 times the place behind the spikes of its word, times `bytes` */
+#define codes  s1 /* `code` less 8 times that place */
 #define border s2 /* behind the words that have but excitatory neurons */
 #define spread s3 /* a factor that moves four bits into a byte each, */
 #define ones   s4 /* where this is */
@@ -45,7 +45,7 @@
 #ifdef __riscv_zbb
 #define top    s6
 #define w_out  s7
-#define w_last s8 /* of the last output */
+#define w_last s8 /* of the last output, less the place of the spikes */
 #else
 #define bruijn s6
 #define below  s7
@@ -121,9 +121,13 @@ ec_list_rows:
     lhu     n_act, N_ACT(t0)
     srli    bytes, t1, 3
     add     end, spikes, bytes
-    mv      first, spikes
     slli    most, t1, 1
     add     most, most, row
+    slli    t1, spikes, 3
+    sub     codes, codes, t1
+    addi    t1, t1, 1
+    mul     base, t1, bytes
+    neg     base, base
     srli    border, t2, 5
     slli    border, border, 2
     add     border, border, spikes
@@ -132,6 +136,7 @@ ec_list_rows:
     addi    t1, n_act, -1
     mul     t1, t1, bytes
     add     w_last, w_out, t1
+    sub     w_last, w_last, spikes
     lui     top, 0x80000
 #else
     la      below, place_below_last
@@ -151,11 +156,10 @@ none:
     j       done
 some:
     xor     bits, bits, flip
-    sub     t1, spikes, first
-    slli    t2, t1, 3               /* 32 for this word and each before it */
+    slli    t2, spikes, 3
     add     code, codes, t2
     mul     last, t2, bytes
-    sub     last, last, bytes
+    add     last, last, base
     bltu    border, spikes, inhibitory
 alike:
     beqz    narrow, both
@@ -211,8 +215,7 @@ dense:
     list_place 4
     addi    row, row, 8
     bnez    bits, 1b
-    sub     t1, spikes, first
-    add     t1, t1, w_last
+    add     t1, spikes, w_last
     li      t3, 0
 1:  lw      t2, -4(t1)
     slli    t3, t3, 8
