@@ -21,7 +21,7 @@
 
 #define end    r0 /* of the spikes */
 #define flip   r1
-#define border r2 /* behind the words that have but excitatory neurons; odd where `high` is needed */
+#define border r2 /* behind the words that need no second look; 0 where `high` is needed */
 #define bits   r3
 #define row    r6
 #define last   r7 /* row of the word's last neuron */
@@ -45,7 +45,8 @@
 #define LATER      28 /* its inhibitory ones that spiked */
 #define EXCITATORY 32 /* low and high of excitatory neurons */
 #define INHIBITORY 40 /* the first row of an inhibitory one */
-#define FRAME      44
+#define BORDER     44 /* behind the words that have but excitatory neurons; -1 from the first row on */
+#define FRAME      48
 
 /* All bits, one by one. */
     .macro list_bits with_high
@@ -107,12 +108,13 @@ ec_list_rows:
     str     r4, [sp, #EXC_HERE]
     lsr     border, r5, #5
     add     border, spikes, border, lsl #2
+    str     border, [sp, #BORDER]
     ldr     fields, =spread
     mov     low, #COUNTS
     mov     top, #0x80000000
     cmp     r3, #FIELDS
     bls     next_word
-    add     border, border, #1
+    mov     border, #0
     mov     high, #COUNTS
 next_word:
     ldr     bits, [spikes], #4
@@ -124,10 +126,8 @@ none:
     b       done
 some:
     cmp     spikes, border
-    bhi     inhibitory
-alike:
-    lsls    r4, border, #31
-    bmi     both
+    bhi     another_look
+narrow:
     list_bits 0
 listed:
     ldr     r4, [sp, #MOST]
@@ -138,10 +138,10 @@ done:
     sub     r0, row, r5
     lsrs    r0, r0, #2
     mov     r1, #0
-    cmn     border, #4              /* below it none was inhibitory */
-    bcc     1f
+    ldrd    r5, r3, [sp, #INHIBITORY]
+    adds    r3, r3, #1
+    bne     1f                      /* none was inhibitory */
     ldrd    r2, r3, [sp, #EXCITATORY]
-    ldr     r5, [sp, #INHIBITORY]
     sub     low, r2, low
     sub     high, r3, high
     sub     r1, row, r5
@@ -151,14 +151,18 @@ done:
     add     sp, sp, #FRAME
     pop     {r4-r11, pc}
 
-both:
+another_look:
+    ldr     r4, [sp, #BORDER]
+    cmp     spikes, r4
+    bhi     inhibitory
+wide:
     list_bits 1
     b       listed
 
 /* The first word that has inhibitory neurons, or spikes of them. */
 inhibitory:
     movs    r5, #0                  /* its excitatory neurons */
-    sub     r4, spikes, border
+    sub     r4, spikes, r4
     cmp     r4, #4                  /* 3 or 4: here is the border */
     bhi     1f
     ldr     r4, [sp, #EXC_HERE]
@@ -169,8 +173,7 @@ inhibitory:
     str     r4, [sp, #LATER]
     ands    bits, bits, r5
     beq     3f
-    lsls    r4, border, #31
-    bmi     2f
+    cbz     border, 2f
     list_bits 0
     b       3f
 2:  list_bits 1
@@ -179,15 +182,17 @@ inhibitory:
     beq     listed
     strd    low, high, [sp, #EXCITATORY]
     str     row, [sp, #INHIBITORY]
-    orn     border, border, #3      /* all that follow are inhibitory */
     mov     low, #0
-    lsls    r4, border, #31
-    it      mi
-    movmi   high, #0
-    b       alike
+    mov     r4, #-1                 /* all that follow are inhibitory */
+    str     r4, [sp, #BORDER]
+    cbz     border, 4f
+    mov     border, r4
+    b       narrow
+4:  mov     high, #0
+    b       wide
     .ltorg
     .size ec_list_rows, . - ec_list_rows
-    stack_size ec_list_rows, 80
+    stack_size ec_list_rows, 84
 
 /* Four bits of a code, each in a byte. */
     .section .rodata.ec_list_spread, "a", %progbits
