@@ -64,7 +64,7 @@ def arm_compiler() -> list[str]:
     pytest.skip("no cross compiler: install gcc-arm-none-eabi")
 
 
-def run(command, timeout=60.0) -> str:
+def run(command, timeout=120.0) -> str:
     """Runs to the end; what it printed, which is the reason where it fails."""
     result = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, timeout=timeout
