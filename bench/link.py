@@ -27,8 +27,8 @@ from ecedge.reference import with_golden_trace
 
 LINES = [
     "virtual?baud=115200",
-    "virtual?baud=1000000",
-    "virtual?baud=3000000",
+    "virtual?baud=115200&fastest=1000000",
+    "virtual?baud=115200&fastest=3000000",
     "mega2560",
     "uno",
 ]
@@ -101,13 +101,14 @@ def measure_steps(device: Device, policy: Policy, steps: int) -> tuple[np.ndarra
 
 def measure(line: str, faults: str, steps: int) -> Row:
     spec = parse_device(line)
-    baud = spec.baud or spec.board.baud
     with run_board(spec) as running:
-        transport = connect_running(running, baud)
+        transport = connect_running(running, spec.baud or spec.board.baud)
         if faults:
             transport = FaultyTransport(transport, FAULTS[faults], seed=1)
-        with Device(transport) as device:
+        with Device(transport, fastest=spec.fastest) as device:
             policy = fitting_policy(device)
+            device.upload(policy)  # the line has the speed that it will have
+            baud = transport.baud
             upload, lost = measure_upload(device, policy)
             times, own = measure_steps(device, policy, steps)
             block = device.hello.max_payload - BLOCK_HEADER
