@@ -24,9 +24,8 @@ def run(
             "--device",
             "-d",
             help="virtual, virtual-pty, a board to emulate (`ecedge boards`), a port such as "
-            "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed, &fastest=N "
-            "what both ends may raise it to. Or a name "
-            "of the rig file.",
+            "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed, "
+            "&fastest=N what both ends may raise it to. Or a name of the rig file.",
         ),
     ] = "virtual",
     rig: RigFile = None,

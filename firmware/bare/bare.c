@@ -4,7 +4,7 @@
 #define TICKS_PER_MS (EC_TICK_HZ / 1000u)
 #define WRITE_MS     1000u /* beyond the line's own time: nobody takes the bytes */
 #define SENDING      20u   /* bytes that a transmitter may hold, and one more */
-#define CYCLES_A_BIT 50u   /* an emulated AVR keeps up with blocks at 64, and loses most at 32 */
+#define CYCLES_A_BIT 50u   /* an emulated AVR takes all blocks at 64, and loses most at 32 */
 #define BOOT_MAGIC   0x45434254u
 
 /* A power of two that holds a request and what else may come before the main loop looks. */
