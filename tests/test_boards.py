@@ -525,6 +525,8 @@ def test_device_spec_is_understood(spec, port, board, pty, baud):
         ("mps2-an386-pty", "without a speed"),
         ("virtual?speed=1", "not baud=N"),
         ("virtual?baud=0", "not baud=N"),
+        ("virtual?baud=9600&fastest=1", "not baud=N"),
+        ("virtual?fastest=9600", "not baud=N"),
     ],
 )
 def test_device_spec_that_means_nothing_is_told(spec, complaint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_link import FakeDevice, MemoryLine, small_policy
 
+from ecedge.devices import open_device
 from ecedge.errors import DeviceRefused, LineLost, LinkTimeout
 from ecedge.link import Device
-from ecedge.link.messages import ErrorCode, MessageType, UploadState
+from ecedge.link.messages import DeviceMode, ErrorCode, MessageType, UploadState
 from ecedge.link.upload import FRUITLESS, LEAST_BLOCK, best_block, loss_rate, send_image
 
 IMAGE = bytes(range(256)) * 24
@@ -198,6 +200,22 @@ def test_a_device_s_smaller_window_is_kept(line):
     send_image(device, IMAGE)
     assert bytes(line.device.image) == IMAGE
     assert max(b - a for a, b in pairwise(asked)) == 5
+
+
+# -- a virtual device ------------------------------------------------------------------------------
+
+
+def test_a_virtual_device_s_line_gets_faster_for_an_upload():
+    policy = small_policy(n_neurons=256)
+    with open_device("virtual?baud=9600&fastest=1000000") as device:
+        assert device.transport.baud == 9600
+        begin = time.monotonic()
+        device.upload(policy)
+        assert device.transport.baud == 1_000_000
+        assert time.monotonic() - begin < len(policy.image) * 10 / 9600
+        time.sleep(2.1)
+        assert device.status().mode == DeviceMode.IDLE
+        assert device.transport.baud == 9600
 
 
 # -- what is missing, and how long a block may be --------------------------------------------------
