@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 
 from ..errors import (
     AbiMismatch,
@@ -112,11 +113,11 @@ class DeviceResult:
     emulated: bool = False
     quarantine: Entry | None = None
 
-    @property
+    @cached_property
     def episodes(self) -> tuple[Episode, ...]:
         return tuple(episode for attempt in self.attempts for episode in attempt.episodes)
 
-    @property
+    @cached_property
     def outcome(self) -> Outcome:
         if self.quarantine:
             return Outcome.QUARANTINED
@@ -132,7 +133,7 @@ class DeviceResult:
         complaints = filter(None, map(self.plan.complaint, self.episodes))
         return next(complaints, self.attempts[-1].message)
 
-    @property
+    @cached_property
     def losses(self) -> tuple[tuple[int, Attempt], ...]:
         """(number of the episode that it was lost in, attempt) of every link error."""
         found, done = [], 0
@@ -142,7 +143,7 @@ class DeviceResult:
                 found.append((done, attempt))
         return tuple(found)
 
-    @property
+    @cached_property
     def mended(self) -> tuple[tuple[int, Attempt], ...]:
         """The losses after which it was tried again."""
         return tuple(loss for loss in self.losses if loss[1] is not self.attempts[-1])
