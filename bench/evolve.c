@@ -24,7 +24,7 @@ static void await_byte(void)
 {
     uint8_t byte;
     while (!ec_port_read(&byte, 1))
-        ec_port_idle();
+        ec_port_idle(UINT32_MAX);
 }
 
 static void report(uint32_t number)

@@ -38,7 +38,7 @@ FLAGS = ["-std=c99", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
 FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
-LIMIT, EPISODE, CLOCK, OPEN, BLOCK = 11, 12, 13, 14, 15
+LIMIT, EPISODE, CLOCK, OPEN, BLOCK, EVOLVE, LEARN = range(11, 18)
 HELLO_TO_RESULT = range(12)
 UPLOAD_COMMIT = 6
 
@@ -121,6 +121,15 @@ def device_seeds() -> list[bytes]:
         + struct.pack("<BH", WAIT, 11)
         for ends, verdict, silence in ((3, 1, 0), (3, 2, 0), (0, 0, 0), (0, 0, 10), (255, 0, 0))
     ]  # fmt: skip
+    # member 1, ranks of members 0 and 1, 255 words to be moved, probabilities told and set
+    learning = (
+        (0, 1, 0, 0, 4),
+        (1, 0, 1, 0, 8),
+        (2, 0, 0, 255, 12),
+        (3, 4, 8, 0, 6),
+        (4, 4, 9, 9, 12),
+    )
+    generation = bytes([EVOLVE, 100, 2, 200]) + b"".join(bytes([LEARN, *each]) for each in learning)
     images = [bytes.fromhex(case["image"]) for case in cases("images")]
     programs = [
         *(bytes([BYTES]) + counted(line[:255]) for line in lines),
@@ -129,6 +138,7 @@ def device_seeds() -> list[bytes]:
         blocks(2048, 64, 0, 1, 0, 3, 31, 0, 0),
         blocks(200, 95, 2, 1, 0) + blocks(200, 20, 0, 0),
         *(upload + episode for upload in changed),
+        changed[0] + generation + episode + generation,
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),
     ]

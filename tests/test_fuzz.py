@@ -19,6 +19,9 @@ MISTAKES = {
     "an episode that was ended still runs": (
         "device", "ec_device.c", "ec_episode_stop(&device->episode, EC_END_STOPPED);", ";",
     ),
+    "a generation never ends": (
+        "device", "ec_learn.c", "learner->learned == evolve->n_words", "false",
+    ),
     "repeats are carried out": (
         "device", "ec_device.c", "sequence == device->sequence", "false",
     ),

@@ -274,7 +274,7 @@ def test_reply_of_wrong_length_is_a_link_error(payload):
         lambda data: StepReply.unpack(data, 40),
         messages.unpack_received,
         messages.unpack_committed,
-        lambda data: messages.unpack_peeked(data, 97),
+        lambda data: messages.unpack_bytes(data, 97, "PEEK"),
         lambda data: messages.unpack_limits(data, 3),
     ):
         try:
@@ -302,7 +302,7 @@ REPLIES = {
         bytes(4) + struct.pack("<hhHhhH", -5, 7, 2, 0, 0, 0),
         lambda payload: messages.unpack_limits(payload, 2),
     ),
-    "PEEK": (bytes(4 + 9), lambda payload: messages.unpack_peeked(payload, 9)),
+    "PEEK": (bytes(4 + 9), lambda payload: messages.unpack_bytes(payload, 9, "PEEK")),
 }
 
 

@@ -2,6 +2,7 @@
 
 from .codec import FrameReader, Packet, decode_frame, encode_frame
 from .device import Device, LinkStatistics
+from .evolving import Evolving
 from .faulty import Faults, FaultyTransport, Proxy
 from .messages import (
     IMAGE_VERSION,
@@ -32,6 +33,7 @@ __all__ = [
     "EpisodeEnd",
     "EpisodeResult",
     "ErrorCode",
+    "Evolving",
     "Faults",
     "FaultyTransport",
     "FrameReader",

@@ -245,7 +245,7 @@ class Device:
             size = min(most, end - at)
             question = messages.peek_request(at, size)
             payload = self.request(MessageType.PEEK, question, DATA_HEADER + size)
-            state += messages.unpack_peeked(payload, size)
+            state += messages.unpack_bytes(payload, size, "PEEK")
         return state
 
     def limit(self, limits: Sequence[Limit], first: int = 0) -> list[Limit]:

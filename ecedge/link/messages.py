@@ -39,6 +39,18 @@ class MessageType(IntEnum):
     UPLOAD_OPEN = 0x10
     UPLOAD_BLOCK = 0x11
     SPEED = 0x12
+    EVOLVE = 0x20
+    MEMBER = 0x21
+    RANKS = 0x22
+    LEARN = 0x23
+    RHO = 0x24
+    RHO_PUT = 0x25
+
+
+#: names of the requests of evolution
+EVOLUTION = {kind.name for kind in MessageType if kind >= MessageType.EVOLVE}
+#: detail of error IMAGE: the policy in use does not evolve
+STAYS = 1
 
 
 class ErrorCode(IntEnum):
@@ -87,6 +99,7 @@ class PolicySource(IntEnum):
     NONE = 0
     BUILT_IN = 1
     RAM = 2
+    EVOLVING = 3
 
 
 def _known(kind: type[IntEnum], value: int):
@@ -467,6 +480,59 @@ def unpack_limits(payload: bytes, count: int) -> list[Limit]:
         ) from error
 
 
+#: instead of a member's number: the deterministic policy
+DECIDED = 0xFFFFFFFF
+
+
+def evolve_request(seed: int, generation: int, step: int, population: int, one: int) -> bytes:
+    return struct.pack("<IIIHBx", seed, generation, step, population, one)
+
+
+def member_request(member: int) -> bytes:
+    return struct.pack("<I", member)
+
+
+def ranks_request(first: int, ranks) -> bytes:
+    """ranks: (n,) of int16's range."""
+    return struct.pack("<I", first) + _counts(ranks)
+
+
+def learn_request(generation: int, first: int, count: int) -> bytes:
+    return struct.pack("<III", generation, first, count)
+
+
+def rho_request(offset: int, length: int) -> bytes:
+    return struct.pack("<IH", offset, length)
+
+
+def rho_put_request(offset: int, data: bytes) -> bytes:
+    return struct.pack("<I", offset) + data
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How far a device has learned: the reply to LEARN. generation: that it is at; moved: words of
+    32 synapses that moved in it; rho_hash: of the probabilities, 0 in the middle of a generation.
+    """
+
+    generation: int
+    moved: int
+    rho_hash: int
+
+    LAYOUT = struct.Struct("<4xIII")
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Learned:
+        _require(payload, cls.LAYOUT.size, "LEARN")
+        return cls(*cls.LAYOUT.unpack(payload))
+
+
+def unpack_rho_hash(payload: bytes, message: str) -> int:
+    """The hash in the replies to EVOLVE and RHO_PUT."""
+    _require(payload, 8, message)
+    return struct.unpack("<4xI", payload)[0]
+
+
 def unpack_mode(payload: bytes, message: str) -> int:
     """The mode in the replies to RESET, UPLOAD_BEGIN and STOP."""
     _require(payload, 2, message)
@@ -485,8 +551,9 @@ def unpack_committed(payload: bytes) -> str:
     return payload[4:].hex()
 
 
-def unpack_peeked(payload: bytes, length: int) -> bytes:
-    _require(payload, 4 + length, "PEEK")
+def unpack_bytes(payload: bytes, length: int, message: str) -> bytes:
+    """What PEEK and RHO tell."""
+    _require(payload, 4 + length, message)
     return payload[4:]
 
 
@@ -546,15 +613,31 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
                 f"The device has {detail} outputs; the limits are for more.",
                 "Give one limit for each output of the policy.",
             )
+        case ErrorCode.CAPACITY if request == MessageType.EVOLVE.name:
+            return (
+                f"The device has {detail} bytes for uploads; the policy, a byte for each of its "
+                "synapses and four for each member are more.",
+                "Use a smaller network or population, or firmware with a larger capacity.",
+            )
         case ErrorCode.CAPACITY:
             return (
                 f"The policy is larger than the device has room for: its limit is {detail}.",
                 "Use a smaller network, or build the firmware with a larger capacity.",
             )
+        case ErrorCode.IMAGE if detail == STAYS:
+            return (
+                f"The policy that the device runs does not evolve ({request}).",
+                "Begin evolution anew: the device restarted, or took another policy.",
+            )
         case ErrorCode.IMAGE:
             return (
                 f"The device refuses the policy image ({request}, reason {detail}).",
                 "Upload it again; a device without any policy needs an upload first.",
+            )
+        case ErrorCode.OFFSET if request in EVOLUTION:
+            return (
+                f"The device is in the middle of a generation: {detail} words have moved.",
+                "Go on with LEARN from there.",
             )
         case ErrorCode.OFFSET:
             return (

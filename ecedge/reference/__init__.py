@@ -1,6 +1,13 @@
 """docs/MODEL.md in NumPy: plain, slow, the definition that every faster body is held to."""
 
-from .evolution import centered_ranks, gradient, step_size, update_rho
+from .evolution import (
+    centered_ranks,
+    gradient,
+    rho_planes,
+    softened,
+    step_size,
+    update_rho,
+)
 from .network import (
     GOLDEN_STEPS,
     State,
@@ -23,7 +30,9 @@ __all__ = [
     "golden_crc",
     "gradient",
     "reset",
+    "rho_planes",
     "sample_synapses",
+    "softened",
     "state_bytes",
     "step_size",
     "substeps",

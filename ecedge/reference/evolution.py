@@ -30,6 +30,20 @@ def gradient(ranks, synapses) -> np.ndarray:
     return np.asarray(ranks, np.int32) @ bits.astype(np.int32)
 
 
+def softened(synapses, one: int) -> np.ndarray:
+    """ρ of 8 bits by a policy: `one` of 256 where it has a synapse, 256 - one where it has none.
+    (n_rows, N / 32) uint32 -> (n_synapses,) uint8."""
+    packed = np.ascontiguousarray(synapses, "<u4").view(np.uint8).ravel()
+    return np.where(np.unpackbits(packed, bitorder="little"), one, 256 - one).astype(np.uint8)
+
+
+def rho_planes(rho) -> bytes:
+    """ρ of 8 bits as a device holds it: for each 32 synapses 8 planes, the most significant first.
+    Their CRC-32 is ρ's hash."""
+    bits = (rho.reshape(-1, 1, 32) >> np.arange(7, -1, -1, dtype=np.uint8)[:, None]) & 1
+    return np.packbits(bits, axis=-1, bitorder="little").tobytes()
+
+
 def step_size(learning_rate: float, population: int) -> int:
     """E, the step in units of 2**-32 of probability per unit of G; a u32, else UsageError."""
     p = population

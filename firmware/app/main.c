@@ -22,6 +22,7 @@ static int16_t outputs[EC_MAX_ACT];
 static ec_limit limits[EC_MAX_ACT];
 static uint8_t request[EC_REQUEST_SIZE(EC_MAX_PAYLOAD)];
 static uint8_t reply[EC_REPLY_SIZE(EC_MAX_PAYLOAD, EC_MAX_ACT)];
+static ec_learner learner;
 static ec_device device;
 
 int main(int argc, char **argv)
@@ -50,6 +51,8 @@ int main(int argc, char **argv)
         .request = request,
         .reply = reply,
         .can_baud = ec_port_can_baud,
+        .evolve = EC_POLICY_RAM >= EC_EVOLVE_ROOM ? ec_device_evolve : NULL,
+        .learner = EC_POLICY_RAM >= EC_EVOLVE_ROOM ? &learner : NULL,
         .ticks = ec_port_ticks,
         .tick_hz = ec_port_tick_hz(),
         .rig = ec_rig_open(),

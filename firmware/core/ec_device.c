@@ -1,19 +1,4 @@
-#include "ec_device.h"
-
-/* Every handler below reads a request's payload and writes its reply's. It returns the reply's
- * length. */
-
-static void clear(uint8_t *bytes, uint32_t length)
-{
-    for (uint32_t i = 0; i < length; i++)
-        bytes[i] = 0;
-}
-
-static void copy(uint8_t *to, const uint8_t *from, uint32_t length)
-{
-    for (uint32_t i = 0; i < length; i++)
-        to[i] = from[i];
-}
+#include "ec_handler.h"
 
 static void put_outputs(uint8_t *p, const int16_t *outputs, unsigned n)
 {
@@ -26,26 +11,6 @@ static void put_name(uint8_t *p, const char *name, unsigned most)
 {
     for (unsigned i = 0; i < most && name[i]; i++)
         p[i] = (uint8_t)name[i];
-}
-
-static uint32_t accept(uint8_t *reply, uint32_t length)
-{
-    clear(reply, length);
-    return length;
-}
-
-static uint32_t accept_mode(const ec_device *device, uint8_t *reply, uint32_t length)
-{
-    clear(reply, length);
-    reply[1] = device->mode;
-    return length;
-}
-
-static uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
-{
-    reply[0] = code;
-    ec_put32(reply + 1, detail);
-    return 5;
 }
 
 static unsigned outputs_of(const ec_device *device)
@@ -73,7 +38,7 @@ static void enter(ec_device *device, uint8_t mode)
 }
 
 /* To where the device waits for an episode: FAULT if all it has is a built-in policy that is wrong. */
-static void enter_rest(ec_device *device)
+void ec_device_rest(ec_device *device)
 {
     bool fault = !device->policy && !device->builtin_good && device->config->builtin_size > 0;
     enter(device, fault ? EC_MODE_FAULT : EC_MODE_IDLE);
@@ -105,8 +70,10 @@ static uint8_t prove(ec_device *device, const ec_policy *policy, uint32_t *detai
 static void use(ec_device *device, const ec_policy *policy)
 {
     device->policy = policy;
+    if (device->config->learner)
+        device->config->learner->population = 0;
     device->statistics = (ec_step_statistics){0};
-    enter_rest(device);
+    ec_device_rest(device);
 }
 
 /* Where the built-in image can be read. */
@@ -132,7 +99,10 @@ static uint8_t policy_source(const ec_device *device)
 {
     if (!device->policy)
         return EC_SOURCE_NONE;
-    return device->policy == &device->builtin ? EC_SOURCE_BUILTIN : EC_SOURCE_RAM;
+    if (device->policy == &device->builtin)
+        return EC_SOURCE_BUILTIN;
+    const ec_learner *learner = device->config->learner;
+    return learner && learner->population ? EC_SOURCE_EVOLVING : EC_SOURCE_RAM;
 }
 
 /* ---- messages ---- */
@@ -152,7 +122,8 @@ static uint32_t hello(const ec_device *device, uint8_t *reply)
         ec_put16(reply + 18, device->policy->spec.n_obs);
         ec_put16(reply + 20, device->policy->spec.n_act);
         ec_put16(reply + 22, device->policy->spec.n_neurons);
-        copy(reply + 24, device->policy->hash, EC_HASH_SIZE);
+        if (reply[17] != EC_SOURCE_EVOLVING)
+            copy(reply + 24, device->policy->hash, EC_HASH_SIZE);
     }
     ec_put32(reply + 32, config->tick_hz);
     ec_put32(reply + 36, config->policy_ram_size);
@@ -205,7 +176,7 @@ static uint32_t begin_episode(ec_device *device, const uint8_t *request, uint32_
     if (!device->policy)
         return refuse(reply, EC_REFUSED_IMAGE, 0);
 
-    enter_rest(device);
+    ec_device_rest(device);
     uint32_t reason = rig->begin(rig->context, device->policy, ec_get32(request));
     if (reason != 0)
         return refuse(reply, EC_REFUSED_PLANT, reason);
@@ -319,7 +290,7 @@ static void put_image(ec_device *device, uint32_t offset, const uint8_t *bytes, 
 {
     if (device->config->load)
         device->policy = NULL; /* it lies where the data go */
-    enter_rest(device);
+    ec_device_rest(device);
     copy((uint8_t *)device->config->policy_ram + offset, bytes, length);
 }
 
@@ -396,7 +367,7 @@ static uint32_t upload_commit(ec_device *device, uint32_t length, uint8_t *reply
         return refuse(reply, EC_REFUSED_LENGTH, 0);
     if (device->upload.size == 0) /* the policy in RAM may be in use then, and an episode may run */
         return refuse(reply, EC_REFUSED_IMAGE, (uint32_t)-EC_ERR_SHORT);
-    enter_rest(device);
+    ec_device_rest(device);
     uint32_t received = device->upload.received;
     ec_upload_end(&device->upload);
     int error = ec_policy_open(&device->uploaded, device->config->policy_ram, received);
@@ -438,7 +409,7 @@ static uint32_t stop(ec_device *device, uint32_t length, uint8_t *reply)
 {
     if (length != 0)
         return refuse(reply, EC_REFUSED_LENGTH, 0);
-    enter_rest(device);
+    ec_device_rest(device);
     return accept_mode(device, reply, 2);
 }
 
@@ -513,9 +484,17 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
         return upload_open(device, request, length, reply);
     case EC_SPEED:
         return speed(device, request, length, reply);
-    default:
-        return refuse(reply, EC_REFUSED_TYPE, packet[0]);
+    case EC_EVOLVE:
+    case EC_MEMBER:
+    case EC_RANKS:
+    case EC_LEARN:
+    case EC_RHO:
+    case EC_RHO_PUT:
+        if (device->config->evolve)
+            return device->config->evolve(device, packet, length, reply);
+        break;
     }
+    return refuse(reply, EC_REFUSED_TYPE, packet[0]);
 }
 
 /* ---- the line ---- */
@@ -667,7 +646,7 @@ static bool is_possible(const ec_device_config *config)
 {
     return config->board && config->chip_id && config->raw && config->outputs && config->limits &&
            config->request && config->reply && config->ticks && config->rig.apply && config->rig.safe &&
-           (!config->rig.plant || (config->rig.begin && config->rig.sense && config->rig.judge)) &&
+           (!config->evolve || config->learner) && (!config->rig.plant || (config->rig.begin && config->rig.sense && config->rig.judge)) &&
            config->max_obs >= 1 && config->max_obs <= 1024 && config->max_act >= 1 &&
            config->max_act <= 64 && config->max_neurons >= 1 && config->max_neurons <= 1024 &&
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&
@@ -691,7 +670,7 @@ int ec_device_init(ec_device *device, const ec_device_config *config)
     for (unsigned a = 0; a < config->max_act; a++)
         set_hard_limit(&config->rig, a, &config->limits[a]);
     ec_frame_receiver_init(&device->receiver, config->request, EC_REQUEST_SIZE(config->max_payload));
-    enter_rest(device); /* safe before the golden trace takes its time */
+    ec_device_rest(device); /* safe before the golden trace takes its time */
     uint32_t detail;
     device->builtin_good =
         config->builtin_size > 0 &&

@@ -18,6 +18,7 @@
 
 #include "ec_episode.h"
 #include "ec_frame.h"
+#include "ec_learn.h"
 #include "ec_limit.h"
 #include "ec_net.h"
 #include "ec_upload.h"
@@ -52,7 +53,13 @@ enum {
     EC_RESULT,
     EC_UPLOAD_OPEN = 0x10,
     EC_UPLOAD_BLOCK, /* the one request without a reply */
-    EC_SPEED
+    EC_SPEED,
+    EC_EVOLVE = 0x20,
+    EC_MEMBER,
+    EC_RANKS,
+    EC_LEARN,
+    EC_RHO,
+    EC_RHO_PUT
 };
 
 enum {
@@ -69,6 +76,8 @@ enum {
     EC_REFUSED_PLANT
 };
 
+#define EC_IMAGE_STAYS 1 /* detail of EC_REFUSED_IMAGE: the policy in use does not evolve */
+
 /* What a plant says of a step: the episode goes on, it has ended, or the plant must be made safe. */
 enum { EC_PLANT_GOES_ON, EC_PLANT_ENDED, EC_PLANT_FAILED };
 
@@ -81,7 +90,7 @@ enum {
     EC_CAUSE_BROWN_OUT
 };
 
-enum { EC_SOURCE_NONE, EC_SOURCE_BUILTIN, EC_SOURCE_RAM };
+enum { EC_SOURCE_NONE, EC_SOURCE_BUILTIN, EC_SOURCE_RAM, EC_SOURCE_EVOLVING };
 
 /* Bytes of the request and of the reply buffer. */
 #define EC_MAX(a, b)                         ((a) > (b) ? (a) : (b))
@@ -122,6 +131,8 @@ typedef struct {
     void *context;
 } ec_rig;
 
+struct ec_device;
+
 /* What a device is and has. It, and all that it points to, outlives the device. */
 typedef struct {
     const char *board;         /* its name, ended by a zero; the first 16 characters are told */
@@ -152,6 +163,11 @@ typedef struct {
     uint8_t *reply;           /* EC_REPLY_SIZE(max_payload, max_act) */
 
     bool (*can_baud)(uint32_t baud); /* whether the line can have this speed; null: no other */
+    /* The requests of evolution: ec_device_evolve and where it keeps its state. Both null where
+     * policy_ram is too small for it: such requests are unknown then, and its code is left out. */
+    uint32_t (*evolve)(struct ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
+    ec_learner *learner;
+
     uint32_t (*ticks)(void); /* free-running, wraps at 2^32 */
     uint32_t tick_hz;
     ec_rig rig;
@@ -168,7 +184,7 @@ typedef struct {
 
 /* The caller reads `reply` and `baud`; all else is the device's own. It must stay where it was
  * initialised. */
-typedef struct {
+typedef struct ec_device {
     const uint8_t *reply; /* the frame to send, where ec_device_receive returned its size */
     uint32_t baud;        /* of the line, once that is sent; 0: the board's own. A poll may end it */
 
@@ -224,5 +240,10 @@ uint32_t ec_device_clock(ec_device *device);
  * sent before the next call. Carries the request out: a byte may take a control step, the last one
  * of UPLOAD_COMMIT a golden trace. */
 uint32_t ec_device_receive(ec_device *device, uint8_t byte);
+
+/* Carries out a request of evolution, for ec_device_config alone. EC_EVOLVE_ROOM: bytes of policy_ram
+ * from which on it is of use. */
+#define EC_EVOLVE_ROOM 1536u
+uint32_t ec_device_evolve(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
 
 #endif

@@ -90,6 +90,13 @@ EC_INLINE uint32_t sample(const uint32_t *plane, const rests *rest, const schedu
     return theta;
 }
 
+/* From synapses to an image's word, and back. */
+EC_INLINE uint32_t in_image(const ec_evolve *evolve, uint32_t word, uint32_t theta)
+{
+    bool inhibits = word >= evolve->inhibiting && word < evolve->inhibiting_end;
+    return inhibits ? ~theta : theta;
+}
+
 void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, uint32_t count,
                       uint32_t *synapses)
 {
@@ -97,9 +104,26 @@ void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, 
     for (uint32_t word = first; word < first + count; word++) {
         const uint32_t *plane = evolve->rho[word].plane;
         rests rest = rests_of(plane);
-        uint32_t theta = sample(plane, &rest, &key, member, word);
-        bool inhibits = word >= evolve->inhibiting && word < evolve->inhibiting_end;
-        *synapses++ = inhibits ? ~theta : theta;
+        *synapses++ = in_image(evolve, word, sample(plane, &rest, &key, member, word));
+    }
+}
+
+void ec_evolve_decide(const ec_evolve *evolve, uint32_t first, uint32_t count, uint32_t *synapses)
+{
+    for (uint32_t word = first; word < first + count; word++)
+        *synapses++ = in_image(evolve, word, evolve->rho[word].plane[0]);
+}
+
+void ec_evolve_soften(ec_evolve *evolve, const uint32_t *synapses, uint8_t one)
+{
+    uint32_t odds[2] = {256u - one, one};
+    for (uint32_t word = 0; word < evolve->n_words; word++) {
+        uint32_t theta = in_image(evolve, word, synapses[word]);
+        for (unsigned p = 0; p < 8; p++) {
+            uint32_t where_one = (odds[1] >> (7u - p)) & 1u ? theta : 0u;
+            uint32_t where_none = (odds[0] >> (7u - p)) & 1u ? ~theta : 0u;
+            evolve->rho[word].plane[p] = where_one | where_none;
+        }
     }
 }
 
@@ -107,7 +131,7 @@ void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, 
 
 /* Members whose synapses of a word wait to be added up, all at once: so a few sums stay in registers.
  * Two lanes share a word, 16 bits each, as long as no sum can leave them. */
-#define WAITING_MOST 32u
+#define WAITING_MOST 16u
 #define SUM_MOST     0x7FFF
 #define TWO_LANES    0x00010001u
 

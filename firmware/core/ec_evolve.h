@@ -52,6 +52,13 @@ int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_
 void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, uint32_t count,
                       uint32_t *synapses);
 
+/* The most probable synapses, as a policy image holds them: the deterministic policy. */
+void ec_evolve_decide(const ec_evolve *evolve, uint32_t first, uint32_t count, uint32_t *synapses);
+
+/* Sets the probabilities by a policy: `one` in 256 where the image has a synapse, 256 - one where it has
+ * none; 128 makes all of them a coin. `synapses` are all of the image's, one is 1 ... 255. */
+void ec_evolve_soften(ec_evolve *evolve, const uint32_t *synapses, uint8_t one);
+
 /* The gradient of the 32 synapses of one word: the sum of ranks[k] theta_k over the population. No
  * sum of some of the ranks is beyond int32: ec_ranks gives such, up to 46341 members. */
 void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,

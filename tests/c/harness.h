@@ -54,6 +54,7 @@ static int16_t outputs[MAX_ACT];
 static ec_limit limits[64]; /* as many as a device can have outputs */
 static uint8_t request_buffer[EC_REQUEST_SIZE(MAX_PAYLOAD)];
 static uint8_t reply_buffer[EC_REPLY_SIZE(MAX_PAYLOAD, MAX_ACT)];
+static ec_learner learner;
 static ec_device_config config;
 static ec_device device;
 
@@ -143,6 +144,7 @@ static void configure(void)
     tick_cost = 7;
     memset(&plant, 0, sizeof plant);
     memset(&clocked, 0, sizeof clocked);
+    memset(&learner, 0, sizeof learner);
     plant.limit = INT16_MAX;
     config = (ec_device_config){
         .board = "test",
@@ -166,6 +168,8 @@ static void configure(void)
         .request = request_buffer,
         .reply = reply_buffer,
         .can_baud = can_baud,
+        .evolve = ec_device_evolve,
+        .learner = &learner,
         .ticks = ticks,
         .tick_hz = 1000000,
         .rig = {

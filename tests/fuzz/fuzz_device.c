@@ -15,7 +15,7 @@
 
 enum {
     BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, LIMIT_OUTPUT, EPISODE,
-    CLOCK, OPEN, BLOCK, OPERATIONS
+    CLOCK, OPEN, BLOCK, EVOLVE, LEARN, OPERATIONS
 };
 
 enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
@@ -84,6 +84,8 @@ static void check_device(void)
     CHECK((u->beyond & 1) == 0 && (u->beyond == 0 || u->block > 0));
     CHECK(u->block == 0 || u->received == u->size || u->received % u->block == 0);
     CHECK(device.baud == 0 || can_baud(device.baud));
+    CHECK(learner.population == 0 || device.policy == &device.uploaded);
+    CHECK(learner.population == 0 || learner.learned < learner.evolve.n_words);
     CHECK_EQUAL(device.statistics.steps * 7ull, device.statistics.sum_ticks);
     check_outputs();
 }
@@ -315,6 +317,23 @@ static void operate(uint8_t operation)
         request(EC_UPLOAD_OPEN, bytes, 12);
         break;
     case BLOCK: block(); break;
+    case EVOLVE:
+        memset(bytes, 0, 16);
+        bytes[8] = take8();
+        bytes[12] = take8();
+        bytes[14] = take8();
+        request(EC_EVOLVE, bytes, 16);
+        break;
+    case LEARN: {
+        uint8_t type = (uint8_t)(EC_MEMBER + take8() % (EC_RHO_PUT - EC_EVOLVE));
+        for (unsigned i = 0; i < 3; i++)
+            ec_put32(bytes + 4 * i, take8());
+        length = take8() % 13u;
+        if (type == EC_LEARN)
+            ec_put32(bytes, learner.evolve.generation);
+        request(type, bytes, length);
+        break;
+    }
     }
 }
 

@@ -1,0 +1,44 @@
+/* What the handlers of requests share. A handler reads a request's payload and writes its reply's. It
+ * returns the reply's length.
+ */
+#ifndef EC_HANDLER_H
+#define EC_HANDLER_H
+
+#include "ec_device.h"
+
+static inline void clear(uint8_t *bytes, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        bytes[i] = 0;
+}
+
+static inline void copy(uint8_t *to, const uint8_t *from, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        to[i] = from[i];
+}
+
+static inline uint32_t accept(uint8_t *reply, uint32_t length)
+{
+    clear(reply, length);
+    return length;
+}
+
+static inline uint32_t accept_mode(const ec_device *device, uint8_t *reply, uint32_t length)
+{
+    clear(reply, length);
+    reply[1] = device->mode;
+    return length;
+}
+
+static inline uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
+{
+    reply[0] = code;
+    ec_put32(reply + 1, detail);
+    return 5;
+}
+
+/* Ends whatever runs, with the safe action: to where the device waits for an episode. */
+void ec_device_rest(ec_device *device);
+
+#endif

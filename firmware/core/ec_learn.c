@@ -1,0 +1,67 @@
+#include "ec_learn.h"
+
+#include "ec_crc.h"
+
+static uint32_t rho_size(const ec_spec *spec)
+{
+    return EC_EVOLVE_MEMORY(spec->n_neurons, spec->n_act, spec->n_obs);
+}
+
+uint32_t ec_learn_memory(const ec_policy *policy, uint16_t population)
+{
+    return policy->image_size + rho_size(&policy->spec) + 4u * population;
+}
+
+int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
+                   uint16_t population, uint8_t one)
+{
+    if (size < ec_learn_memory(policy, population))
+        return EC_ERR_CAPACITY;
+    uint32_t *words = memory;
+    uint32_t *rho = words + policy->image_size / 4u;
+    uint32_t rho_bytes = rho_size(&policy->spec);
+    *learner = (ec_learner){
+        .synapses = words + (EC_IMAGE_HEADER + 8u * policy->spec.n_obs) / 4u,
+        .ranks = (int32_t *)(rho + rho_bytes / 4u),
+        .population = population,
+    };
+    (void)ec_evolve_init(&learner->evolve, &policy->spec, rho, rho_bytes);
+    ec_evolve_soften(&learner->evolve, learner->synapses, one);
+    for (uint32_t k = 0; k < population; k++)
+        learner->ranks[k] = 0;
+    return 0;
+}
+
+void ec_learn_draw(ec_learner *learner, uint32_t member)
+{
+    const ec_evolve *evolve = &learner->evolve;
+    if (member == EC_MEMBER_DECIDED)
+        ec_evolve_decide(evolve, 0, evolve->n_words, learner->synapses);
+    else
+        ec_evolve_sample(evolve, member, 0, evolve->n_words, learner->synapses);
+}
+
+void ec_learn_rank(ec_learner *learner, uint32_t first, const uint8_t *ranks, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++)
+        learner->ranks[first + k] = ec_signed16(ec_get16(ranks + 2u * k));
+}
+
+void ec_learn_move(ec_learner *learner, uint32_t count)
+{
+    ec_evolve *evolve = &learner->evolve;
+    uint32_t left = evolve->n_words - learner->learned;
+    if (count > left)
+        count = left;
+    ec_evolve_update(evolve, learner->learned, count, learner->ranks, learner->population);
+    learner->learned += count;
+    if (learner->learned == evolve->n_words) {
+        learner->learned = 0;
+        evolve->generation++;
+    }
+}
+
+uint32_t ec_learn_hash(const ec_learner *learner)
+{
+    return ec_crc32(0, learner->evolve.rho, sizeof(ec_rho) * learner->evolve.n_words);
+}

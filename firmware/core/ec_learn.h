@@ -1,0 +1,47 @@
+/* A policy that evolves in the memory of uploads: docs/LINK.md, EVOLVE.
+ *
+ *     policy RAM   | policy image | probabilities, a byte a synapse | ranks, 4 bytes a member |
+ *                    \_ its synapses are drawn anew for every member
+ */
+#ifndef EC_LEARN_H
+#define EC_LEARN_H
+
+#include "ec_evolve.h"
+
+#define EC_POPULATION_LEAST 2u
+#define EC_POPULATION_MOST  16000u
+#define EC_MEMBER_DECIDED   UINT32_MAX /* no member: the deterministic policy */
+
+/* Of a learner that was begun; zeros: nothing evolves. */
+typedef struct {
+    ec_evolve evolve;
+    uint32_t *synapses;  /* the image's */
+    int32_t *ranks;      /* population */
+    uint16_t population; /* 0: nothing evolves */
+    uint32_t learned;    /* words of the probabilities that moved already in this generation */
+} ec_learner;
+
+/* Bytes of memory for a policy with its probabilities and ranks. */
+uint32_t ec_learn_memory(const ec_policy *policy, uint16_t population);
+
+/* Begins with the policy whose image lies at the beginning of `memory`, softened as ec_evolve_soften
+ * does. Seed, generation and step are 0: they are the caller's. EC_ERR_CAPACITY unless `size` is
+ * ec_learn_memory; nothing changes then. */
+int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
+                   uint16_t population, uint8_t one);
+
+/* Draws a member into the image, or the deterministic policy. The image's CRC, hash and golden trace say
+ * nothing of it; a network on it is to be laid out anew. */
+void ec_learn_draw(ec_learner *learner, uint32_t member);
+
+/* Ranks of `count` members from `first` on, an i16 each; all of them members. */
+void ec_learn_rank(ec_learner *learner, uint32_t first, const uint8_t *ranks, uint32_t count);
+
+/* Moves the probabilities of the next `count` words, as far as there are so many. With the last ones the
+ * generation is over. */
+void ec_learn_move(ec_learner *learner, uint32_t count);
+
+/* CRC-32 of the probabilities as they lie in memory: planes, little-endian words. */
+uint32_t ec_learn_hash(const ec_learner *learner);
+
+#endif
