@@ -12,6 +12,7 @@ EcedgeError            one sentence, then what to try
     ├── StorageError     a file could not be written or read         (exit code 2)
     ├── TrainingError    a task gave something that cannot be learned from
     ├── ClusterError     no worker is left to run episodes
+    ├── LockstepLost     a device and its twin computed different things
     ├── BuildError       the compiler said no
     ├── PlantFault       a plant on the device's side ended its episode too early
     └── LinkError        nothing usable at the other end of the line
@@ -90,6 +91,10 @@ class TrainingError(WorldError):
 
 
 class ClusterError(WorldError):
+    pass
+
+
+class LockstepLost(WorldError):
     pass
 
 

@@ -204,6 +204,10 @@ IMPORTS = {
     "devices": {"errors", "model", "storage", "boards", "link", "rig"},
     "hil": {"errors", "model", "engine", "link", "tasks"},
     "clocked": {"errors", "model", "link", "hil", "plants"},
+    "evolve": {
+        "errors", "model", "storage", "reference", "engine", "tasks", "policy_file", "training",
+        "link", "hil",
+    },
     "fleet": {"errors", "model", "devices", "hil", "link", "rig", "tasks", "training"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},
     "film": {"errors", "model", "storage", "reference", "tasks"},
@@ -214,7 +218,7 @@ IMPORTS = {
     "cli": {
         "errors", "model", "version", "reference", "engine", "tasks", "training", "policy_file",
         "export", "boards", "link", "devices", "hil", "plants", "clocked", "report", "film",
-        "testrun", "fleet",
+        "testrun", "fleet", "evolve",
     },
     "pytest_plugin": {"errors", "model", "boards", "link", "devices", "testrun"},
     "__main__": {"cli"},

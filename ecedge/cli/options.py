@@ -14,6 +14,16 @@ PolicyFile = Annotated[Path, typer.Argument(help="A policy.onnx of ecedge.", met
 TaskName = Annotated[
     str | None, typer.Option("--task", help="Another task. Default: the one it was trained for.")
 ]
+DeviceName = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        help="virtual, virtual-pty, a board to emulate (`ecedge boards`), a port such as "
+        "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed, &fastest=N "
+        "what both ends may raise it to. Or a name of the rig file.",
+    ),
+]
 BoardName = Annotated[
     str, typer.Option("--board", "-b", help="A board; `ecedge boards` lists them.")
 ]

@@ -12,22 +12,22 @@ import typer
 
 from ..errors import UsageError
 from .clocked import check_clocked, plant_source, run_by_its_clock
-from .options import INTERRUPTED, AsJson, PlantFile, PolicyFile, RigFile, TaskName, device_of
+from .options import (
+    INTERRUPTED,
+    AsJson,
+    DeviceName,
+    PlantFile,
+    PolicyFile,
+    RigFile,
+    TaskName,
+    device_of,
+)
 from .plant import plant_of
 
 
 def run(
     policy: PolicyFile,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            "-d",
-            help="virtual, virtual-pty, a board to emulate (`ecedge boards`), a port such as "
-            "/dev/ttyACM0, or socket://HOST:PORT; ?baud=N behind it sets a line's speed, "
-            "&fastest=N what both ends may raise it to. Or a name of the rig file.",
-        ),
-    ] = "virtual",
+    device: DeviceName = "virtual",
     rig: RigFile = None,
     episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
     seed: Annotated[int, typer.Option(help="The task's seed of the first episode.")] = 0,

@@ -1,0 +1,118 @@
+"""`ecedge evolve`: a device learns, and its twin on the host with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from .options import INTERRUPTED, AsJson, DeviceName, RigFile, device_of
+from .train import folder_name, option
+
+
+def evolve(
+    task: Annotated[
+        str | None,
+        typer.Argument(help="A gymnasium id, module:EnvId of your own, or a task file (.toml)."),
+    ] = None,
+    resume: Annotated[
+        Path | None, option("Go on with the run in this folder.", metavar="FOLDER")
+    ] = None,
+    device: DeviceName = "virtual",
+    rig: RigFile = None,
+    policy: Annotated[
+        Path | None,
+        option("A policy.onnx to begin with. Default: none, from scratch.", "--policy", "-p"),
+    ] = None,
+    certainty: Annotated[
+        float, option("With --policy: probability of a synapse that it has; 0.5 to 0.996.")
+    ] = 0.9,
+    neurons: Annotated[int, option("From scratch: spiking neurons, a multiple of 32.")] = 64,
+    substeps: Annotated[int, option("From scratch: network steps in a control step.")] = 4,
+    out: Annotated[
+        Path | None, option("The run's folder. Default: runs/evolve-TASK-seedSEED.", "--out", "-o")
+    ] = None,
+    seed: Annotated[int, option("Everything random follows from it.")] = 0,
+    generations: Annotated[int | None, option("The most generations. [default: 50]")] = None,
+    target: Annotated[float | None, option("Stop at this evaluation.")] = None,
+    population: Annotated[int, option("Members of a generation.")] = 32,
+    learning_rate: Annotated[float, option("Deviation of a step of the probabilities.")] = 0.1,
+    horizon: Annotated[
+        int | None, option("The most steps of an episode. Default: the task's limit.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a device learn by itself: evolution where the policy runs.
+
+    The device draws every member of a generation, runs its episodes on the plant that this computer
+    simulates, and learns from how they rank: 8-bit probabilities in the memory for uploads, which
+    ends with the device's power. The host's twin learns the same, and their hashes are compared
+    after every generation. The run's folder holds `policy.onnx` (the best by evaluation),
+    `lineage.bin` (seeds and ranks, from which all is learned again) and `log.jsonl`.
+
+    Example: `ecedge evolve CartPole-v1 --device mps2-an386 --target 500`
+    """
+    from ..devices import open_device
+    from ..evolve import Plan, Run, policy_from_scratch
+    from ..policy_file import load_policy
+    from ..tasks import find_task
+    from ..training.settings import Settings
+
+    changes = {"generations": generations, "target": target}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if resume is not None:
+        if task is not None or policy is not None:
+            raise UsageError("Give a task, or --resume alone.")
+        run = Run.resume(resume, **changes)
+    elif task is None:
+        raise UsageError("Name a task, for example: ecedge evolve CartPole-v1")
+    else:
+        declared = find_task(task)
+        numbers = {"seed": seed, "population": population, "learning_rate": learning_rate}
+        numbers |= {"horizon": horizon} | changes
+        if policy is not None:
+            start = load_policy(policy)[0]
+        else:
+            shape = {"neurons": neurons, "substeps": substeps, "population": population}
+            name = declared.declaration or task
+            start = policy_from_scratch(Settings(name, seed=seed, horizon=horizon, **shape))
+            certainty = 0.5
+        plan = Plan(declared.declaration or task, certainty=certainty, **numbers)
+        run = Run.begin(out or Path("runs") / f"evolve-{folder_name(task)}-seed{seed}", plan, start)
+    try:
+        for generation in run.on(lambda: open_device(device_of(device, rig))):
+            print(describe(generation), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print(
+            f"ecedge: Interrupted; {run.twin.generation} generations are safe. "
+            f"Go on with: ecedge evolve --resume {run.folder}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    result = {
+        "policy": str(run.policy_file),
+        "generations": run.twin.generation,
+        "rho_hash": f"{run.twin.rho_hash:08x}",
+        "evaluation": run.best,
+    }
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"{run.policy_file}: mean return {run.best:.1f} over "
+            f"{run.plan.evaluation_episodes} episodes; probabilities {result['rho_hash']}"
+        )
+
+
+def describe(generation) -> str:
+    told = "" if generation.evaluation is None else f"evaluation {generation.evaluation:8.1f}  "
+    losses = f"  lost {generation.losses} times" if generation.losses else ""
+    return (
+        f"generation {generation.generation + 1:4d}  mean {generation.mean:8.1f}  "
+        f"best {generation.best:8.1f}  {told}{generation.steps:,} steps  "
+        f"rho {generation.rho_hash}  {generation.seconds:.1f} s{losses}"
+    )

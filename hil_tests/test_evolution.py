@@ -1,0 +1,132 @@
+"""A device learns what the reference learns: members, ranks, probabilities, every bit."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from twins import quick_twin, random_counts, random_policy
+
+from ecedge import reference
+from ecedge.errors import DeviceRefused
+from ecedge.evolve import Lockstep, Origin
+from ecedge.link import ErrorCode, Evolving, MessageType
+from ecedge.link.messages import learn_request, member_request, ranks_request, rho_put_request
+from ecedge.model import Policy
+
+POPULATION = 6
+GENERATIONS, LONG_GENERATIONS = 3, 50
+POLICY = random_policy(9, n_obs=3, n_act=2, n_neurons=32)
+NEEDED = len(POLICY.image) + POLICY.spec.n_synapses + 4 * POPULATION
+
+
+def origin(seed: int = 3, one: int = 200) -> Origin:
+    return Origin(POLICY, seed, reference.step_size(0.2, POPULATION), POPULATION, one)
+
+
+def begin(device, at: Origin, generation: int = 0) -> Evolving:
+    """Skips what has no room; that it says so is a test of its own."""
+    if device.hello.max_image < NEEDED:
+        pytest.skip(f"{device.hello.board} has {device.hello.max_image} bytes for uploads")
+    device.upload(at.policy)
+    return Evolving(device, at.policy, at.seed, at.step, at.population, generation, at.one)
+
+
+def assert_runs(device, policy: Policy) -> None:
+    twin = quick_twin(policy)
+    twin.reset()
+    device.reset()
+    for raw in random_counts(policy, 3):
+        expected, reply = twin.step(raw), device.step(raw)
+        assert (reply.output.tolist(), reply.digest) == (expected.tolist(), twin.digest)
+
+
+def test_a_device_learns_as_its_twin_does(device, request, tell):
+    long = request.config.getoption("long")
+    twin = Lockstep(origin(), 1)
+    evolving = begin(device, twin.origin)
+    assert evolving.rho_hash == twin.rho_hash
+    rng = np.random.default_rng(1)
+    for generation in range(LONG_GENERATIONS if long else GENERATIONS):
+        for member in range(POPULATION if generation < GENERATIONS else 1):
+            evolving.draw(member)
+            assert_runs(device, twin.member(member))
+        ranks = reference.centered_ranks(rng.integers(0, 4, POPULATION))
+        twin.learn(ranks)
+        assert evolving.learn(ranks) == twin.rho_hash
+    assert evolving.rho() == twin.planes
+    evolving.draw(None)
+    assert_runs(device, twin.decided())
+    tell(f"{device.hello.board}: {twin.generation} generations learned in lock step")
+
+
+def test_probabilities_that_were_kept_can_be_put_back(device):
+    twin = Lockstep(origin(), 1)
+    evolving = begin(device, twin.origin)
+    twin.learn(reference.centered_ranks(np.arange(POPULATION)))
+    again = begin(device, twin.origin, generation=1)
+    assert again.rho_hash != twin.rho_hash
+    assert again.put_rho(twin.planes) == twin.rho_hash == zlib.crc32(again.rho())
+    evolving.draw(2)
+    assert_runs(device, twin.member(2))
+
+
+def test_a_policy_that_evolves_has_no_hash(device):
+    begin(device, origin())
+    hello = device.connect()
+    assert (hello.policy_source, hello.policy_hash) == (3, "0" * 16)
+    device.upload(POLICY)
+    assert device.hello.policy_hash == POLICY.hash
+    refused(device, MessageType.MEMBER, member_request(0), ErrorCode.IMAGE, 1)
+
+
+def refused(device, kind: int, payload: bytes, code: int, detail: int = 0) -> None:
+    with pytest.raises(DeviceRefused) as refusal:
+        device.request(kind, payload)
+    assert (refusal.value.code, refusal.value.detail) == (code, detail)
+
+
+def test_what_cannot_be_learned_is_refused(device):
+    evolving = begin(device, origin())
+    before = evolving.rho()
+    refused(device, MessageType.MEMBER, member_request(POPULATION), ErrorCode.ARGUMENT)
+    refused(device, MessageType.MEMBER, b"", ErrorCode.LENGTH, 4)
+    refused(device, MessageType.RANKS, ranks_request(POPULATION, [0]), ErrorCode.ARGUMENT)
+    refused(device, MessageType.RANKS, ranks_request(1, [0] * POPULATION), ErrorCode.ARGUMENT)
+    refused(device, MessageType.RANKS, b"\0" * 5, ErrorCode.LENGTH)
+    refused(device, MessageType.LEARN, learn_request(1, 0, 1), ErrorCode.ARGUMENT)
+    refused(device, MessageType.LEARN, learn_request(0, 0, 0), ErrorCode.ARGUMENT)
+    refused(device, MessageType.LEARN, learn_request(0, 1, 1), ErrorCode.OFFSET)
+    end = POLICY.spec.n_synapses
+    refused(device, MessageType.RHO_PUT, rho_put_request(end - 3, b"1234"), ErrorCode.ARGUMENT)
+    assert evolving.rho() == before
+
+
+def test_a_generation_that_is_half_learned_goes_on_where_it_was(device):
+    twin = Lockstep(origin(), 1)
+    evolving = begin(device, twin.origin)
+    ranks = reference.centered_ranks(np.arange(POPULATION))
+    device.request(MessageType.RANKS, ranks_request(0, ranks))
+    device.request(MessageType.LEARN, learn_request(0, 0, 3))
+    for kind, payload in ((MessageType.MEMBER, member_request(0)), (MessageType.RHO, b"\0" * 6)):
+        refused(device, kind, payload, ErrorCode.OFFSET, 3)
+    refused(device, MessageType.LEARN, learn_request(0, 0, 1), ErrorCode.OFFSET, 3)
+    device.request(MessageType.LEARN, learn_request(0, 3, 1 << 31))
+    twin.learn(ranks)
+    assert evolving.rho() == twin.planes
+
+
+def test_a_device_without_the_room_says_so(device):
+    room = device.hello.max_image
+    if len(POLICY.image) > room:
+        pytest.skip(f"{device.hello.board} has no room for the policy itself")
+    device.upload(POLICY)
+    population = min(room // 4, 16000)
+    if NEEDED + 4 * (population - POPULATION) <= room:
+        Evolving(device, POLICY, 1, 1, population)
+        return
+    with pytest.raises(DeviceRefused) as refusal:
+        Evolving(device, POLICY, 1, 1, population)
+    assert refusal.value.code in (ErrorCode.CAPACITY, ErrorCode.TYPE)
+    assert device.hello.policy_hash == POLICY.hash
