@@ -159,7 +159,13 @@ def locate(rig: Rig, device: RigDevice) -> DeviceSpec:
     hellos = {spec.port: answer for spec, answer in answers if isinstance(answer, Hello)}
     port = rig.resolve(device, ports, hellos)
     reset = device.on_open == "reset"
-    return DeviceSpec(port=port.name, baud=device.baud, reset=reset, expected=device)
+    return DeviceSpec(
+        port=port.name,
+        baud=device.baud,
+        reset=reset,
+        expected=device,
+        fastest=device.fastest,
+    )
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from .errors import NoDevice, RigError
 from .link import Hello, Port
 from .link.transport import BAUDS
 
-KEYS = "board", "usb_serial", "chip_id", "baud", "on_open"  # of a device that is connected
+#: of a device that is connected
+KEYS = "board", "usb_serial", "chip_id", "baud", "fastest", "on_open"
 ON_OPEN = "keep", "reset"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 HELLO_BOARD = 16  # bytes that HELLO has for a board's name
@@ -27,8 +28,8 @@ class RigDevice:
     """One device of the rig: a connected one, or a spec to `emulate` and nothing else.
 
     board, chip_id: what HELLO must say. usb_serial, or else chip_id, finds its port. baud: None is
-    the port's usual speed. on_open: "keep" lets the board run on as far as its driver can, "reset"
-    begins it anew.
+    the port's usual speed. fastest: what both ends may raise it to; None: they don't. on_open:
+    "keep" lets the board run on as far as its driver can, "reset" begins it anew.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RigDevice:
     baud: int | None = None
     on_open: str = "keep"
     emulate: str = ""
+    fastest: int | None = None
 
     def check(self, hello: Hello, place: str) -> None:
         """Raises NoDevice when it is another device that says `hello` at `place`."""
@@ -154,8 +156,9 @@ def _parse_device(name: str, facts) -> RigDevice:
         board,
         _word(facts, key, "usb_serial") if "usb_serial" in facts else "",
         _chip_id(facts, key) if "chip_id" in facts else "",
-        _baud(facts, key) if "baud" in facts else None,
+        _baud(facts, key, "baud"),
         _choice(facts, key, "on_open", ON_OPEN) if "on_open" in facts else "keep",
+        fastest=_baud(facts, key, "fastest"),
     )
 
 
@@ -211,8 +214,9 @@ def _chip_id(facts: dict, key: str) -> str:
     return value
 
 
-def _baud(facts: dict, key: str) -> int:
-    value = facts["baud"]
-    if type(value) is not int or value not in BAUDS:
-        raise RigError(f"{key}.baud is {value!r}; it is a whole number of {BAUDS.start} or more.")
+def _baud(facts: dict, key: str, name: str) -> int | None:
+    """A speed of the line; None where none is told."""
+    value = facts.get(name)
+    if value is not None and (type(value) is not int or value not in BAUDS):
+        raise RigError(f"{key}.{name} is {value!r}; it is a whole number of {BAUDS.start} or more.")
     return value

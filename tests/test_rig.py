@@ -25,7 +25,8 @@ from ecedge.rig import RigDevice, parse_rig
 CHIP = "3d002f000c47333532383335ffffffff"
 OTHER_CHIP = "00" * 15 + "01"
 LEFT = 'board = "uno"\nusb_serial = "5573"\n'
-RIGHT = f'board = "netduinoplus2"\nchip_id = "{CHIP}"\nbaud = 57600\non_open = "reset"\n'
+SPEEDS = "baud = 57600\nfastest = 1000000\n"
+RIGHT = f'board = "netduinoplus2"\nchip_id = "{CHIP}"\n{SPEEDS}on_open = "reset"\n'
 GOOD = f"[devices.left]\n{LEFT}\n[devices.right]\n{RIGHT}\n[devices.twin]\nemulate = 'virtual'\n"
 
 
@@ -39,7 +40,7 @@ def rig_of(left: str = LEFT, more: str = "") -> str:
 def test_a_rig_says_what_its_file_says():
     assert parse_rig(GOOD).devices == (
         RigDevice("left", "uno", "5573"),
-        RigDevice("right", "netduinoplus2", "", CHIP, 57600, "reset"),
+        RigDevice("right", "netduinoplus2", "", CHIP, 57600, "reset", fastest=1_000_000),
         RigDevice("twin", emulate="virtual"),
     )
 
@@ -85,6 +86,7 @@ def test_a_chip_id_may_be_in_capitals():
         (rig_of(more="baud = 9600.0"), "baud is 9600.0; it is a whole number"),
         (rig_of(more="baud = true"), "baud is True; it is a whole number"),
         (rig_of(more="baud = 299"), "baud is 299; it is a whole number"),
+        (rig_of(more="fastest = '1e6'"), "fastest is '1e6'; it is a whole number of 300 or more."),
         (rig_of(more=f"baud = {10**18}"), "it is a whole number"),
         (rig_of(more="on_open = 'restart'"), """on_open is 'restart'; it is "keep" or "reset"."""),
         (rig_of(more="on_open = true"), "on_open is True; it is"),
@@ -303,6 +305,7 @@ def test_a_device_is_found_by_its_chip_id(monkeypatch):
         rig = parse_rig(GOOD)
         found = locate(rig, rig.find("right"))
     assert (found.port, found.baud, found.reset) == (servers[1].url, 57600, True)
+    assert found.fastest == 1_000_000
     assert found.expected == rig.find("right")
 
 
