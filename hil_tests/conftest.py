@@ -47,6 +47,7 @@ def pytest_configure(config):
         "markers",
         "networks(specs): a test for each NetworkSpec, by its name, that fits",
     )
+    config.addinivalue_line("markers", "room(size): a test where uploads have so many bytes")
 
 
 @pytest.hookimpl(trylast=True)
@@ -56,23 +57,30 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out the networks that a device has no room for."""
+    """Leaves out what a device has no room for."""
     config.hook.pytest_deselected(items=[item for item in items if not fits(item)])
     items[:] = [item for item in items if fits(item)]
 
 
 def fits(item) -> bool:
-    mark = item.get_closest_marker("networks")
-    return not mark or holds(device_of(item), mark.args[0][item.callspec.params["network"]])
+    if mark := item.get_closest_marker("networks"):
+        return holds(device_of(item), mark.args[0][item.callspec.params["network"]])
+    if mark := item.get_closest_marker("room"):
+        capacity = capacity_of(device_of(item))
+        return capacity is None or capacity.policy_ram >= mark.args[0]
+    return True
 
 
 def holds(name: str, spec: NetworkSpec) -> bool:
-    """Whether the device can run such a network; of a port nobody knows before it is opened."""
+    """Whether the device can run such a network."""
+    capacity = capacity_of(name)
+    return capacity is None or capacity.holding(spec) == capacity
+
+
+def capacity_of(name: str) -> Capacity | None:
+    """A device's; None of a port, which nobody knows before it is opened."""
     board = parse_device(name).board
-    if board is None:
-        return True
-    capacity = FIRMWARE.capacity_on(board)
-    return capacity.holding(spec) == capacity
+    return FIRMWARE.capacity_on(board) if board else None
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ POPULATION = 6
 GENERATIONS, LONG_GENERATIONS = 3, 50
 POLICY = random_policy(9, n_obs=3, n_act=2, n_neurons=32)
 NEEDED = len(POLICY.image) + POLICY.spec.n_synapses + 4 * POPULATION
+needs_room = pytest.mark.room(NEEDED)
 
 
 def origin(seed: int = 3, one: int = 200) -> Origin:
@@ -26,7 +27,7 @@ def origin(seed: int = 3, one: int = 200) -> Origin:
 
 
 def begin(device, at: Origin, generation: int = 0) -> Evolving:
-    """Skips what has no room; that it says so is a test of its own."""
+    """Skips a port whose device turns out to have no room."""
     if device.hello.max_image < NEEDED:
         pytest.skip(f"{device.hello.board} has {device.hello.max_image} bytes for uploads")
     device.upload(at.policy)
@@ -42,6 +43,7 @@ def assert_runs(device, policy: Policy) -> None:
         assert (reply.output.tolist(), reply.digest) == (expected.tolist(), twin.digest)
 
 
+@needs_room
 def test_a_device_learns_as_its_twin_does(device, request, tell):
     long = request.config.getoption("long")
     twin = Lockstep(origin(), 1)
@@ -61,6 +63,7 @@ def test_a_device_learns_as_its_twin_does(device, request, tell):
     tell(f"{device.hello.board}: {twin.generation} generations learned in lock step")
 
 
+@needs_room
 def test_probabilities_that_were_kept_can_be_put_back(device):
     twin = Lockstep(origin(), 1)
     evolving = begin(device, twin.origin)
@@ -72,6 +75,7 @@ def test_probabilities_that_were_kept_can_be_put_back(device):
     assert_runs(device, twin.member(2))
 
 
+@needs_room
 def test_a_policy_that_evolves_has_no_hash(device):
     begin(device, origin())
     hello = device.connect()
@@ -87,6 +91,7 @@ def refused(device, kind: int, payload: bytes, code: int, detail: int = 0) -> No
     assert (refusal.value.code, refusal.value.detail) == (code, detail)
 
 
+@needs_room
 def test_what_cannot_be_learned_is_refused(device):
     evolving = begin(device, origin())
     before = evolving.rho()
@@ -103,6 +108,7 @@ def test_what_cannot_be_learned_is_refused(device):
     assert evolving.rho() == before
 
 
+@needs_room
 def test_a_generation_that_is_half_learned_goes_on_where_it_was(device):
     twin = Lockstep(origin(), 1)
     evolving = begin(device, twin.origin)

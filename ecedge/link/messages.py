@@ -576,6 +576,12 @@ def check_status(payload: bytes, request: int) -> None:
 def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
     """One sentence and a hint for an error code of docs/LINK.md section 2."""
     match code:
+        case ErrorCode.TYPE if request in EVOLUTION:
+            return (
+                "Policies do not evolve on this device.",
+                "Its firmware has less than 1.5 KB of memory for uploads, or is older than this "
+                "ecedge.",
+            )
         case ErrorCode.TYPE:
             return (
                 f"The device does not know the request {request}.",
