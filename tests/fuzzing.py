@@ -10,12 +10,15 @@ FUZZER-crash-HASH; run the fuzzer that lies beside it on it to see the claim aga
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import re
 import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +67,11 @@ def policy(seed: int, n_obs: int, n_act: int, n_neurons: int) -> Policy:
 POLICIES = (policy(1, 5, 3, 32), policy(2, 7, 2, 64))
 
 
-def build(fuzzer: str, folder: Path, core: Path = CORE) -> Path:
-    """Compiles a fuzzer with the core of that folder."""
+def build(fuzzer: str, folder: Path, core: Path = CORE, objects: Path | None = None) -> Path:
+    """Compiles a fuzzer with the core of that folder.
+
+    objects: where compiled files of the core are kept, and found again if they would be the same.
+    """
     images = ",\n".join(
         "{{" + ", ".join(f"0x{word:08x}u" for (word,) in struct.iter_unpack("<I", p.image)) + "}, "
         f"{len(p.image)}u}}"
@@ -76,14 +82,30 @@ def build(fuzzer: str, folder: Path, core: Path = CORE) -> Path:
         raise SystemExit(
             "Fuzzing needs clang and its libFuzzer: apt-get install clang libclang-rt-dev"
         )
+    objects = objects or folder / "objects"
+    objects.mkdir(exist_ok=True)
     program = folder / f"fuzz_{fuzzer}"
     places = [f"-I{place}" for place in (folder, core, ROOT / "tests/c")]
-    sources = [ROOT / f"tests/fuzz/fuzz_{fuzzer}.c", *sorted(core.glob("*.c"))]
-    command = ["clang", *FLAGS, *SANITIZERS, *places, *sources, "-o", program]
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if result.returncode:
-        raise SystemExit(f"The fuzzer {fuzzer} does not compile:\n{result.stderr}")
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        made = list(pool.map(lambda path: compile_core(path, objects), sorted(core.glob("*.c"))))
+    clang(*places, ROOT / f"tests/fuzz/fuzz_{fuzzer}.c", *made, "-o", program)
     return program
+
+
+def compile_core(source: Path, objects: Path) -> Path:
+    headers = sorted(source.parent.glob("*.h"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (source, *headers)))
+    made = objects / f"{source.stem}-{digest.hexdigest()[:16]}.o"
+    if not made.exists():
+        clang("-c", f"-I{source.parent}", source, "-o", made)
+    return made
+
+
+def clang(*words) -> None:
+    command = ["clang", *FLAGS, *SANITIZERS, *(str(word) for word in words)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"The fuzzers do not compile:\n{result.stderr}")
 
 
 def cases(name: str) -> list[dict]:

@@ -41,21 +41,27 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory):
+    """Compiled files of the core, for all tests: a mistake changes one."""
+    return tmp_path_factory.mktemp("objects")
+
+
 @pytest.mark.parametrize("fuzzer", fuzzing.FUZZERS)
-def test_the_fuzzer_finds_nothing(tmp_path, fuzzer):
-    program = fuzzing.build(fuzzer, tmp_path)
+def test_the_fuzzer_finds_nothing(tmp_path, objects, fuzzer):
+    program = fuzzing.build(fuzzer, tmp_path, objects=objects)
     result = fuzzing.fuzz(fuzzer, program, tmp_path, SECONDS)
     assert result.finding is None, result.words[-4000:]
     assert result.executions > 1000
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_the_fuzzer_finds_a_mistake_that_was_made_for_it(tmp_path, name):
+def test_the_fuzzer_finds_a_mistake_that_was_made_for_it(tmp_path, objects, name):
     fuzzer, file, right, wrong = MISTAKES[name]
     core = tmp_path / "core"
     shutil.copytree(fuzzing.CORE, core)
     text = (core / file).read_text()
     assert text.count(right) == 1
     (core / file).write_text(text.replace(right, wrong))
-    program = fuzzing.build(fuzzer, tmp_path, core)
+    program = fuzzing.build(fuzzer, tmp_path, core, objects)
     assert fuzzing.fuzz(fuzzer, program, tmp_path, SECONDS_TO_FIND).finding is not None
