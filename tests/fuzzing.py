@@ -41,8 +41,8 @@ FLAGS = ["-std=c99", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
 FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
-LIMIT, EPISODE, CLOCK, OPEN, BLOCK, EVOLVE, LEARN = range(11, 18)
-HELLO_TO_RESULT = range(12)
+LIMIT, EPISODE, CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN = range(11, 20)
+HELLO_TO_ACT = range(14)
 UPLOAD_COMMIT = 6
 
 
@@ -132,7 +132,7 @@ def blocks(size: int, block: int, *ahead: int) -> bytes:
 
 def device_seeds() -> list[bytes]:
     lines = [bytes.fromhex(case["line"]) for case in cases("frames")]
-    requests = [bytes([REQUEST, kind, 0]) for kind in HELLO_TO_RESULT]
+    requests = [bytes([REQUEST, kind, 0]) for kind in HELLO_TO_ACT]
     steps = bytes([STEP]) + counted(bytes(range(10)))
     episode = struct.pack("<BBH", RESET, 1, 100) + 3 * steps + struct.pack("<BH", WAIT, 101)
     changed = [struct.pack("<BBHB", UPLOAD, which, 48, bits) for which in (0, 1) for bits in (0, 1)]
@@ -152,11 +152,18 @@ def device_seeds() -> list[bytes]:
         (4, 4, 9, 9, 12),
     )
     generation = bytes([EVOLVE, 100, 2, 200]) + b"".join(bytes([LEARN, *each]) for each in learning)
+    act = struct.pack("<BHB4h", ACT, 50, 8, -300, -1, 2, 300)
+    hosted = [
+        limit + struct.pack("<BBBHHH", HOSTED, ends, verdict, 5, period, 100) + 6 * act
+        + struct.pack("<BH", WAIT, 101)
+        for ends, verdict, period in ((3, 1, 0), (3, 2, 60), (0, 0, 400), (255, 0, 0))
+    ]  # fmt: skip
     images = [bytes.fromhex(case["image"]) for case in cases("images")]
     programs = [
         *(bytes([BYTES]) + counted(line[:255]) for line in lines),
         *requests,
         *clocked,
+        *hosted,
         blocks(2048, 64, 0, 1, 0, 3, 31, 0, 0),
         blocks(200, 95, 2, 1, 0) + blocks(200, 20, 0, 0),
         *(upload + episode for upload in changed),

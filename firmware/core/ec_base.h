@@ -14,6 +14,14 @@
 #error "ecedge maps policy images in place and needs a little-endian core"
 #endif
 
+/* Code that stays a function: it takes its flash once, and its registers are not saved where it is
+ * not called. */
+#if defined(__GNUC__)
+#define EC_APART static __attribute__((noinline))
+#else
+#define EC_APART static
+#endif
+
 #define EC_ERR_ARGUMENT -1 /* a null pointer or an impossible number from our own caller */
 #define EC_ERR_SHORT    -2 /* fewer bytes than the image says */
 #define EC_ERR_MAGIC    -3 /* not a policy image */

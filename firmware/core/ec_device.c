@@ -1,9 +1,9 @@
 #include "ec_handler.h"
 
-static void put_outputs(uint8_t *p, const int16_t *outputs, unsigned n)
+static void put_values(uint8_t *p, const int16_t *values, unsigned n)
 {
-    for (unsigned a = 0; a < n; a++)
-        ec_put16(p + 2 * a, (uint16_t)outputs[a]);
+    for (unsigned i = 0; i < n; i++)
+        ec_put16(p + 2 * i, (uint16_t)values[i]);
 }
 
 /* As much as fits; zeros stand there already. */
@@ -29,8 +29,8 @@ static void make_safe(const ec_device *device)
     config->rig.safe(config->rig.context, config->outputs, n);
 }
 
-/* Every mode begins with the safe action; in RUN and CLOCKED the first step ends it. */
-static void enter(ec_device *device, uint8_t mode)
+/* Every mode begins with the safe action; in RUN, CLOCKED and HOSTED the first step ends it. */
+EC_APART void enter(ec_device *device, uint8_t mode)
 {
     ec_episode_stop(&device->episode, EC_END_STOPPED);
     device->mode = mode;
@@ -158,35 +158,6 @@ static uint32_t reset(ec_device *device, const uint8_t *request, uint32_t length
     return accept_mode(device, reply, 2);
 }
 
-static uint32_t begin_episode(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
-{
-    const ec_rig *rig = &device->config->rig;
-    if (length != 16)
-        return refuse(reply, EC_REFUSED_LENGTH, 16);
-    uint32_t most = ec_get32(request + 4);
-    uint32_t period = ec_get32(request + 8);
-    uint32_t silence_ms = ec_get32(request + 12);
-    bool heard = silence_ms >= EC_SILENCE_MS_LEAST && silence_ms <= EC_SILENCE_MS_MOST;
-    if (most == 0 || period > EC_PERIOD_MOST || !(heard || silence_ms == 0))
-        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
-    if (!rig->plant)
-        return refuse(reply, EC_REFUSED_PLANT, 0);
-    if (device->mode == EC_MODE_FAULT)
-        return refuse(reply, EC_REFUSED_MODE, EC_MODE_FAULT);
-    if (!device->policy)
-        return refuse(reply, EC_REFUSED_IMAGE, 0);
-
-    ec_device_rest(device);
-    uint32_t reason = rig->begin(rig->context, device->policy, ec_get32(request));
-    if (reason != 0)
-        return refuse(reply, EC_REFUSED_PLANT, reason);
-    ec_net_reset(&device->net);
-    device->silence_ms = silence_ms;
-    enter(device, EC_MODE_CLOCKED);
-    ec_episode_begin(&device->episode, most, period, device->config->ticks());
-    return accept_mode(device, reply, 2);
-}
-
 static uint32_t result(const ec_device *device, uint32_t length, uint8_t *reply)
 {
     const char *plant = device->config->rig.plant;
@@ -208,8 +179,8 @@ static void set_hard_limit(const ec_rig *rig, unsigned output, ec_limit *limit)
         rig->limit(rig->context, output, limit);
 }
 
-/* Applies the network's outputs to the plant as far as limits let them. How many it changed. */
-static unsigned apply_outputs(const ec_device *device)
+/* Applies the network's outputs to the plant as far as limits let them, and counts those changed. */
+static void apply_outputs(ec_device *device)
 {
     const ec_device_config *config = device->config;
     const int16_t *wanted = device->net.output;
@@ -221,7 +192,9 @@ static unsigned apply_outputs(const ec_device *device)
     unsigned clamps = 0;
     for (unsigned a = 0; a < n; a++)
         clamps += outputs[a] != wanted[a];
-    return clamps;
+    device->statistics.clamps += clamps;
+    if (device->episode.end == EC_END_RUNS)
+        device->episode.clamps += clamps;
 }
 
 static void count_step(ec_step_statistics *statistics, uint32_t ticks)
@@ -243,7 +216,7 @@ static uint32_t control(ec_device *device)
     uint32_t ticks = config->ticks() - start;
 
     /* The plant first: the rest may wait. */
-    device->statistics.clamps += apply_outputs(device);
+    apply_outputs(device);
     count_step(&device->statistics, ticks);
     return ticks;
 }
@@ -268,8 +241,112 @@ static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length,
     ec_put16(reply + 2, (uint16_t)(net->spike_count < 65535 ? net->spike_count : 65535));
     ec_put32(reply + 4, ticks);
     ec_put32(reply + 8, device->digest);
-    put_outputs(reply + 12, net->output, n_act);
+    put_values(reply + 12, net->output, n_act);
     return length;
+}
+
+static void sense(ec_device *device)
+{
+    const ec_device_config *config = device->config;
+    ec_episode_start_step(&device->episode, config->ticks());
+    config->rig.sense(config->rig.context, config->raw, device->policy->spec.n_obs);
+}
+
+/* What came of the outputs that were applied at that tick. */
+static void judge(ec_device *device, uint32_t applied)
+{
+    const ec_device_config *config = device->config;
+    ec_episode *episode = &device->episode;
+    int32_t reward = 0;
+    ec_episode_trace(episode, config->raw, device->policy->spec.n_obs);
+    ec_episode_trace(episode, config->outputs, device->policy->spec.n_act);
+    uint8_t verdict = config->rig.judge(config->rig.context, &reward);
+    if (verdict != EC_PLANT_GOES_ON)
+        ec_episode_stop(episode, verdict == EC_PLANT_ENDED ? EC_END_DONE : EC_END_FAULT);
+    ec_episode_finish_step(episode, applied, reward);
+}
+
+/* To rest or to safety if the episode's last step was taken. */
+static void leave_ended(ec_device *device)
+{
+    if (device->episode.end != EC_END_RUNS)
+        enter(device, device->episode.end == EC_END_FAULT ? EC_MODE_SAFE : EC_MODE_IDLE);
+}
+
+/* Of what a host acts by: the episode so far, what is applied, what the plant shows. */
+static uint32_t observation_size(const ec_device *device)
+{
+    return EC_EPISODE_SIZE + 2u * device->policy->spec.n_act + 2u * device->policy->spec.n_obs;
+}
+
+static uint32_t observe(ec_device *device, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    unsigned n_act = device->policy->spec.n_act;
+    sense(device);
+    ec_episode_put(&device->episode, reply);
+    put_values(reply + EC_EPISODE_SIZE, config->outputs, n_act);
+    put_values(reply + EC_EPISODE_SIZE + 2u * n_act, config->raw, device->policy->spec.n_obs);
+    leave_ended(device);
+    reply[0] = EC_OK;
+    reply[1] = device->mode;
+    return observation_size(device);
+}
+
+/* An episode on the device's own plant, in which the network acts by the clock, or the host. */
+static uint32_t begin_episode(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    const ec_rig *rig = &config->rig;
+    bool hosted = config->request[0] == EC_BEGIN;
+    if (length != 16)
+        return refuse(reply, EC_REFUSED_LENGTH, 16);
+    uint32_t most = ec_get32(request + 4);
+    uint32_t period = ec_get32(request + 8);
+    uint32_t silence_ms = ec_get32(request + 12);
+    bool heard = silence_ms >= EC_SILENCE_MS_LEAST && silence_ms <= EC_SILENCE_MS_MOST;
+    if (most == 0 || period > (hosted ? config->tick_hz : EC_PERIOD_MOST) ||
+        !(heard || (silence_ms == 0 && !hosted)))
+        return refuse(reply, EC_REFUSED_ARGUMENT, 0);
+    if (!rig->plant)
+        return refuse(reply, EC_REFUSED_PLANT, 0);
+    if (device->mode == EC_MODE_FAULT)
+        return refuse(reply, EC_REFUSED_MODE, EC_MODE_FAULT);
+    if (!device->policy)
+        return refuse(reply, EC_REFUSED_IMAGE, 0);
+    if (hosted && observation_size(device) > config->max_payload)
+        return refuse(reply, EC_REFUSED_CAPACITY, config->max_payload);
+
+    ec_device_rest(device);
+    uint32_t reason = rig->begin(rig->context, device->policy, ec_get32(request));
+    if (reason != 0)
+        return refuse(reply, EC_REFUSED_PLANT, reason);
+    ec_net_reset(&device->net);
+    device->silence_ms = silence_ms;
+    enter(device, hosted ? EC_MODE_HOSTED : EC_MODE_CLOCKED);
+    ec_episode_begin(&device->episode, most, period, config->ticks());
+    return hosted ? observe(device, reply) : accept_mode(device, reply, 2);
+}
+
+/* A step in which the host stands in the network's place: it gives the outputs. */
+static uint32_t act(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+{
+    const ec_device_config *config = device->config;
+    ec_episode *episode = &device->episode;
+    if (device->mode != EC_MODE_HOSTED)
+        return refuse(reply, EC_REFUSED_MODE, device->mode);
+    unsigned n_act = device->policy->spec.n_act;
+    if (length != 2 * n_act)
+        return refuse(reply, EC_REFUSED_LENGTH, 2 * n_act);
+    for (unsigned a = 0; a < n_act; a++)
+        device->net.output[a] = (int16_t)ec_signed16(ec_get16(request + 2 * a));
+
+    apply_outputs(device);
+    uint32_t applied = config->ticks();
+    while (config->ticks() - episode->due < episode->period)
+        ; /* the plant answers meanwhile */
+    judge(device, applied);
+    return observe(device, reply);
 }
 
 static uint32_t upload_begin(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
@@ -401,7 +478,7 @@ static uint32_t status(const ec_device *device, uint32_t length, uint8_t *reply)
     ec_put32(reply + 32, statistics->most_ticks);
     ec_put32(reply + 36, statistics->clamps);
     ec_put64(reply + 40, statistics->sum_ticks);
-    put_outputs(reply + 48, device->config->outputs, n_act);
+    put_values(reply + 48, device->config->outputs, n_act);
     return length;
 }
 
@@ -477,9 +554,12 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
     case EC_LIMITS:
         return set_limits(device, request, length, reply);
     case EC_EPISODE:
+    case EC_BEGIN:
         return begin_episode(device, request, length, reply);
     case EC_RESULT:
         return result(device, length, reply);
+    case EC_ACT:
+        return act(device, request, length, reply);
     case EC_UPLOAD_OPEN:
         return upload_open(device, request, length, reply);
     case EC_SPEED:
@@ -525,7 +605,7 @@ static uint32_t send_kept(ec_device *device)
 /* Whether a request that was carried out keeps silence away: section 3. */
 static bool leads(const ec_device *device, uint8_t type)
 {
-    return type == EC_RESET || type == EC_STEP || type == EC_EPISODE ||
+    return type == EC_RESET || type == EC_STEP || type == EC_EPISODE || type == EC_BEGIN || type == EC_ACT ||
            (type == EC_RESULT && device->mode == EC_MODE_CLOCKED);
 }
 
@@ -586,7 +666,7 @@ void ec_device_poll(ec_device *device, uint32_t now_ms)
         device->led = false;
         device->led_ms = now_ms;
     }
-    if (device->mode != EC_MODE_RUN && device->mode != EC_MODE_CLOCKED) {
+    if (device->mode != EC_MODE_RUN && device->mode != EC_MODE_CLOCKED && device->mode != EC_MODE_HOSTED) {
         make_safe(device);
     } else if (device->silence_ms > 0 && now_ms - device->led_ms > device->silence_ms) {
         device->silences++;
@@ -599,26 +679,10 @@ void ec_device_poll(ec_device *device, uint32_t now_ms)
 
 static void take_clocked_step(ec_device *device)
 {
-    const ec_device_config *config = device->config;
-    const ec_rig *rig = &config->rig;
-    ec_episode *episode = &device->episode;
-    unsigned n_obs = device->policy->spec.n_obs;
-    uint32_t clamps = device->statistics.clamps;
-    int32_t reward = 0;
-
-    ec_episode_start_step(episode, config->ticks());
-    rig->sense(rig->context, config->raw, n_obs);
+    sense(device);
     (void)control(device);
-    uint32_t applied = config->ticks();
-    episode->clamps += device->statistics.clamps - clamps;
-    ec_episode_trace(episode, config->raw, n_obs);
-    ec_episode_trace(episode, config->outputs, device->policy->spec.n_act);
-    uint8_t verdict = rig->judge(rig->context, &reward);
-    if (verdict != EC_PLANT_GOES_ON)
-        ec_episode_stop(episode, verdict == EC_PLANT_ENDED ? EC_END_DONE : EC_END_FAULT);
-    ec_episode_finish_step(episode, applied, reward);
-    if (episode->end != EC_END_RUNS)
-        enter(device, episode->end == EC_END_FAULT ? EC_MODE_SAFE : EC_MODE_IDLE);
+    judge(device, device->config->ticks());
+    leave_ended(device);
 }
 
 uint32_t ec_device_clock(ec_device *device)

@@ -36,7 +36,7 @@
 #define EC_PLANT_NAME_SIZE   16
 #define EC_REWARD_ONE        65536 /* the reward that means 1.0 */
 
-enum { EC_MODE_IDLE, EC_MODE_RUN, EC_MODE_SAFE, EC_MODE_FAULT, EC_MODE_CLOCKED };
+enum { EC_MODE_IDLE, EC_MODE_RUN, EC_MODE_SAFE, EC_MODE_FAULT, EC_MODE_CLOCKED, EC_MODE_HOSTED };
 
 enum {
     EC_HELLO = 1,
@@ -51,6 +51,8 @@ enum {
     EC_LIMITS,
     EC_EPISODE,
     EC_RESULT,
+    EC_BEGIN,
+    EC_ACT,
     EC_UPLOAD_OPEN = 0x10,
     EC_UPLOAD_BLOCK, /* the one request without a reply */
     EC_SPEED,
@@ -117,13 +119,14 @@ typedef struct {
     void (*limit)(void *context, unsigned output, ec_limit *limit);
 
     /* A plant that is observed from here, by the name that hosts know it by: RESULT tells 16 letters
-     * of it. Null: there is none, and no device-clocked episode; the hooks below are not called. */
+     * of it. Null: there is none, and no episode on the device's side, by its clock or by a host's
+     * actions; the hooks below are not called. */
     const char *plant;
     /* To an episode's beginning, which the seed decides where there is a choice. `policy` is in use
      * as long as the episode: its map tells what a count is. Comes after the safe action, and
      * returns soon: a plant that needs time says no until it is ready. 0, or the plant's reason. */
     uint32_t (*begin)(void *context, const ec_policy *policy, uint32_t seed);
-    /* Observes: the policy's n_obs counts. */
+    /* Observes: the policy's n_obs counts. For a host that acts also what an episode ended with. */
     void (*sense)(void *context, int16_t *raw, unsigned n);
     /* What came of the outputs applied last: EC_PLANT_..., and the reward in 1 / EC_REWARD_ONE, which
      * is 0 at the call. */
@@ -217,7 +220,7 @@ typedef struct ec_device {
     uint32_t repeats;
     uint32_t silences;
     ec_step_statistics statistics;
-    ec_episode episode; /* the last one that was device-clocked */
+    ec_episode episode; /* the last one on the device's own plant */
 } ec_device;
 
 /* Applies the safe action, opens the built-in policy and runs its golden trace: IDLE or FAULT. Takes
@@ -238,7 +241,7 @@ uint32_t ec_device_clock(ec_device *device);
 
 /* Takes one byte from the line. The result is 0, or the size of the frame at device->reply, to be
  * sent before the next call. Carries the request out: a byte may take a control step, the last one
- * of UPLOAD_COMMIT a golden trace. */
+ * of UPLOAD_COMMIT a golden trace, that of ACT the period of its episode, a second at most. */
 uint32_t ec_device_receive(ec_device *device, uint8_t byte);
 
 /* Carries out a request of evolution, for ec_device_config alone. EC_EVOLVE_ROOM: bytes of policy_ram

@@ -12,7 +12,7 @@ static inline void clear(uint8_t *bytes, uint32_t length)
         bytes[i] = 0;
 }
 
-static inline void copy(uint8_t *to, const uint8_t *from, uint32_t length)
+EC_APART void copy(uint8_t *to, const uint8_t *from, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++)
         to[i] = from[i];
@@ -31,7 +31,7 @@ static inline uint32_t accept_mode(const ec_device *device, uint8_t *reply, uint
     return length;
 }
 
-static inline uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
+EC_APART uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
 {
     reply[0] = code;
     ec_put32(reply + 1, detail);

@@ -32,13 +32,6 @@
 #define EC_INLINE static inline
 #endif
 
-/* Code that stays a function, so that its registers are not saved where it is not called. */
-#if defined(__GNUC__)
-#define EC_APART static __attribute__((noinline))
-#else
-#define EC_APART static
-#endif
-
 /* x of docs/MODEL.md into every group's drive. */
 void ec_drive(ec_net *net, const int16_t *raw);
 

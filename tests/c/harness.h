@@ -314,6 +314,25 @@ static uint8_t ask_episode(uint32_t first, uint32_t most, uint32_t period, uint3
     return ask(EC_EPISODE, payload, sizeof payload);
 }
 
+static uint8_t ask_hosted(uint32_t first, uint32_t most, uint32_t period, uint32_t silence_ms)
+{
+    uint8_t payload[16];
+    ec_put32(payload, first);
+    ec_put32(payload + 4, most);
+    ec_put32(payload + 8, period);
+    ec_put32(payload + 12, silence_ms);
+    return ask(EC_BEGIN, payload, sizeof payload);
+}
+
+static uint8_t ask_act(const int16_t *acts)
+{
+    uint8_t payload[2 * MAX_ACT];
+    unsigned n = device.policy ? device.policy->spec.n_act : 1u;
+    for (unsigned a = 0; a < n; a++)
+        ec_put16(payload + 2 * a, (uint16_t)acts[a]);
+    return ask(EC_ACT, payload, 2 * n);
+}
+
 static uint8_t ask_begin(uint32_t size)
 {
     uint8_t payload[4];
@@ -437,14 +456,15 @@ static void check_unchanged(snapshot before)
 }
 
 /* One good request of every type, numbered from 1000. */
-#define N_REQUESTS 12
+#define N_REQUESTS 14
 
 static frame good_request(unsigned i)
 {
     static const uint8_t payload[MAX_PAYLOAD] = {0};
     uint16_t number = (uint16_t)(1000 + i);
-    uint16_t step_length = (uint16_t)(2 * device.policy->spec.n_obs);
-    const uint8_t lengths[N_REQUESTS] = {6, 8, (uint8_t)step_length, 4, 4, 0, 0, 0, 4, 10, 16, 0};
+    uint8_t step_length = (uint8_t)(2 * device.policy->spec.n_obs);
+    uint8_t act_length = (uint8_t)(2 * device.policy->spec.n_act);
+    const uint8_t lengths[N_REQUESTS] = {6, 8, step_length, 4, 4, 0, 0, 0, 4, 10, 16, 0, 16, act_length};
     uint8_t type = (uint8_t)(EC_HELLO + i);
     return frame_of(type, SESSION, number, type == EC_HELLO ? hello : payload, lengths[i]);
 }

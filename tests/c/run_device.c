@@ -10,6 +10,7 @@
 #include "test_episode.c"
 #include "test_evolve.c"
 #include "test_frame.c"
+#include "test_hosted.c"
 #include "test_limit.c"
 #include "test_session.c"
 #include "test_upload.c"

@@ -15,7 +15,7 @@
 
 enum {
     BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, LIMIT_OUTPUT, EPISODE,
-    CLOCK, OPEN, BLOCK, EVOLVE, LEARN, OPERATIONS
+    CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, OPERATIONS
 };
 
 enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
@@ -60,7 +60,8 @@ static void check_outputs(void)
     unsigned n = device.policy ? device.policy->spec.n_act : 0u;
     for (unsigned a = 0; a < n; a++) {
         bool safe = outputs[a] == REST;
-        CHECK(safe || device.mode == EC_MODE_RUN || device.mode == EC_MODE_CLOCKED);
+        CHECK(safe || device.mode == EC_MODE_RUN || device.mode == EC_MODE_CLOCKED ||
+              device.mode == EC_MODE_HOSTED);
         CHECK(safe == (outputs[0] == REST));
         CHECK(safe || (-LIMIT <= outputs[a] && outputs[a] <= LIMIT));
     }
@@ -68,8 +69,9 @@ static void check_outputs(void)
 
 static void check_device(void)
 {
-    CHECK(device.mode <= EC_MODE_CLOCKED);
-    CHECK((device.mode == EC_MODE_CLOCKED) == (device.episode.end == EC_END_RUNS));
+    CHECK(device.mode <= EC_MODE_HOSTED);
+    CHECK((device.mode == EC_MODE_CLOCKED || device.mode == EC_MODE_HOSTED) ==
+          (device.episode.end == EC_END_RUNS));
     CHECK(device.episode.end <= EC_END_FAULT);
     CHECK(device.episode.steps <= device.episode.most);
     for (unsigned a = 0; a < MAX_ACT; a++)
@@ -93,7 +95,7 @@ static void check_device(void)
 static void heed_reply(void)
 {
     uint8_t type = reply_packet[0] & (uint8_t)~EC_PACKET_REPLY;
-    bool leads = type == EC_RESET || type == EC_STEP || type == EC_EPISODE ||
+    bool leads = type == EC_RESET || type == EC_STEP || type == EC_EPISODE || type == EC_BEGIN || type == EC_ACT ||
                  (type == EC_RESULT && reply[1] == EC_MODE_CLOCKED);
     led = led || (leads && reply[0] == EC_OK);
 }
@@ -119,7 +121,7 @@ static void wait(uint32_t ms)
         led_ms = now_ms;
     led = false;
     ec_device_poll(&device, now_ms);
-    if (device.mode == EC_MODE_RUN) {
+    if (device.mode == EC_MODE_RUN || device.mode == EC_MODE_HOSTED) {
         CHECK(EC_SILENCE_MS_LEAST <= device.silence_ms && device.silence_ms <= EC_SILENCE_MS_MOST);
         CHECK(now_ms - led_ms <= device.silence_ms);
     }
@@ -288,6 +290,7 @@ static void operate(uint8_t operation)
         length = take_bytes(bytes + 4, MAX_PAYLOAD - 4);
         request(EC_LIMITS, bytes, 4 + length);
         break;
+    case HOSTED:
     case EPISODE: {
         uint8_t payload[16] = {0};
         clocked.ends = take8();
@@ -296,9 +299,15 @@ static void operate(uint8_t operation)
         ec_put16(payload + 4, take16());
         ec_put16(payload + 8, take16());
         ec_put16(payload + 12, take16());
-        request(EC_EPISODE, payload, sizeof payload);
+        request(operation % OPERATIONS == HOSTED ? EC_BEGIN : EC_EPISODE, payload, sizeof payload);
         break;
     }
+    case ACT:
+        clock_ticks += take16();
+        memset(bytes, 0, 2 * MAX_ACT);
+        (void)take_bytes(bytes, 2 * MAX_ACT);
+        request(EC_ACT, bytes, device.policy ? 2u * device.policy->spec.n_act : 2u);
+        break;
     case CLOCK: {
         clock_ticks += take16();
         uint32_t left = ec_device_clock(&device);
