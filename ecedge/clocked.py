@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import PlantFault, PolicyError, UsageError
+from .errors import PlantFault, UsageError
 from .hil import SILENCE_MS, Twin
-from .link import PERIOD_MOST, REWARD_ONE, Device, EpisodeEnd, EpisodeResult, Limit
+from .link import REWARD_ONE, Device, EpisodeEnd, EpisodeResult, Limit, period_ticks
 from .model import Policy
 from .plants import PLANTS
 
@@ -100,11 +100,7 @@ def run_clocked(
     plant's name. Raises PlantFault when an episode ends otherwise than by its plant or its steps.
     """
     period = period_ticks(device, period_ms)
-    if device.hello.policy_hash != policy.hash:
-        raise PolicyError(
-            f"The device runs policy {device.hello.policy_hash}, not {policy.hash}.",
-            "Upload it first.",
-        )
+    device.check_policy(policy)
     n_act = policy.spec.n_act
     if limits is not None and len(limits) != n_act:
         raise UsageError(f"There are {len(limits)} limits for {n_act} outputs.")
@@ -130,20 +126,6 @@ WHY = {
     EpisodeEnd.SILENCE: "this host asked too late for its result",
     EpisodeEnd.FAULT: "the plant asked for safety",
 }
-
-
-def period_ticks(device: Device, period_ms: float) -> int:
-    """A period in the device's ticks; UsageError for one that its clock cannot measure."""
-    if period_ms == 0:
-        return 0
-    hz = device.hello.tick_hz
-    ticks = round(period_ms * hz / 1000) if period_ms > 0 else 0
-    if not 1 <= ticks <= PERIOD_MOST:
-        raise UsageError(
-            f"{device.hello.board} cannot pace steps by {period_ms:g} ms.",
-            f"Give {1000 / hz:.2g} … {1000 * PERIOD_MOST / hz:.6g} ms, or 0 for as fast as it can.",
-        )
-    return ticks
 
 
 def await_end(device: Device, silence_ms: int) -> EpisodeResult:

@@ -52,6 +52,15 @@ class Twin:
         return self._networks.counts
 
 
+def __getattr__(name: str):
+    """`RigEnv`, whose gymnasium is loaded for those alone who ask for it."""
+    if name == "RigEnv":
+        from .rig_env import RigEnv
+
+        return RigEnv
+    raise AttributeError(f"module {__name__} has no attribute {name}")
+
+
 class DevicePolicy:
     """A connected device as the evaluators of RL libraries want a policy: with `predict`.
 
@@ -64,11 +73,7 @@ class DevicePolicy:
     """
 
     def __init__(self, device: Device, policy: Policy, task: Task, silence_ms: int = SILENCE_MS):
-        if device.hello.policy_hash != policy.hash:
-            raise PolicyError(
-                f"The device runs policy {device.hello.policy_hash}, not {policy.hash}.",
-                "Upload it first.",
-            )
+        device.check_policy(policy)
         self._device = device
         self._policy = policy
         self._low = np.array(task.low, np.float32)

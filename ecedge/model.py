@@ -197,6 +197,11 @@ class ObservationMap:
             scaled = np.asarray(observation, np.float32) * self._counts_per_unit
         return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
 
+    def decode(self, raw) -> np.ndarray:
+        """The observation of counts, in physical units. (..., n_obs) int16 -> (..., n_obs) float32,
+        exactly."""
+        return np.ldexp(np.asarray(raw, np.float32), -self.exponent)
+
     @cached_property
     def _counts_per_unit(self) -> np.ndarray:
         return np.ldexp(np.float32(1), self.exponent)
@@ -351,3 +356,22 @@ def decode_action(spec: NetworkSpec, output, low=None, high=None):
     fraction = (clipped + OUTPUT_ONE).astype(np.float32) / np.float32(2 * OUTPUT_ONE)
     low = np.asarray(low, np.float32)
     return low + (np.asarray(high, np.float32) - low) * fraction
+
+
+def encode_action(spec: NetworkSpec, action, low=None, high=None) -> np.ndarray:
+    """The outputs that `decode_action` makes this action of, or the nearest. (n_act,) int16.
+
+    An action is `decode_action`'s for one network; what lies beyond the bounds counts as on them.
+    Raises PolicyError for one that is none of the task's.
+    """
+    values = np.asarray(action)
+    if spec.actions == DISCRETE:
+        if values.shape != () or values.dtype.kind not in "iu" or not 0 <= values < spec.n_act:
+            raise PolicyError(f"An action is a number of 0 to {spec.n_act - 1}, not {action!r}.")
+        return np.where(np.arange(spec.n_act) == values, OUTPUT_ONE, 0).astype(np.int16)
+    if values.shape != (spec.n_act,) or not np.isfinite(values).all():
+        raise PolicyError(f"An action is {spec.n_act} finite numbers, not {action!r}.")
+    low = np.asarray(low, np.float64)
+    span = np.asarray(high, np.float64) - low
+    fraction = np.clip((values - low) / np.where(span > 0, span, 1.0), 0.0, 1.0)
+    return np.rint(fraction * 2 * OUTPUT_ONE - OUTPUT_ONE).astype(np.int16)

@@ -38,7 +38,7 @@ def pytest_addoption(parser):
     ):
         group.addoption(option, action="append", dest=PARAMETER, help=f"{help}; repeatable")
     group.addoption("--steps", type=int, default=1000, help="control steps of the long run (1000)")
-    group.addoption("--kills", type=int, help="hosts to kill, of two kinds each (3; emulated 1)")
+    group.addoption("--kills", type=int, help="hosts to kill, of each kind (3; emulated 1)")
     group.addoption("--long", action="store_true", help="10,000 steps, and 1,000 of each network")
 
 

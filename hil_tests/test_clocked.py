@@ -5,21 +5,26 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from test_golden import named
-from twins import ReferenceTwin, random_counts, random_policy
+from twins import ReferenceTwin, quick_twin, random_counts, random_policy
 
 from ecedge.clocked import await_end, period_ticks, run_clocked
 from ecedge.errors import DeviceRefused
+from ecedge.hil import RigEnv
 from ecedge.link import Device, DeviceMode, EpisodeEnd, ErrorCode, Limit, MessageType, Status
 from ecedge.model import Policy
+from ecedge.tasks import find_task
 
 EPISODES = {case.id: case.values[0] for case in named("episodes")}
 BALANCES = Policy.from_image(bytes.fromhex(EPISODES["balances"]["image"]))
 COUNTS = random_counts(BALANCES, 100)
 FREE = [Limit()] * 2
+TASK = find_task("CartPole-v1")
 PERIOD_MS = 20.0
 SILENCE_MS = 200
 #: seconds that a device may be found safe later than it promises: it looks at its clock every 10
@@ -53,7 +58,7 @@ def await_safety(device: Device, seconds: float = 0.0) -> Status:
     """What a device tells that has made itself safe, `seconds` after its host fell silent and what
     its own clock measures from now on: an emulator's may be slow."""
     first = status = device.status()  # to ask leads nothing
-    while status.mode in (DeviceMode.RUN, DeviceMode.CLOCKED):
+    while status.mode in (DeviceMode.RUN, DeviceMode.CLOCKED, DeviceMode.HOSTED):
         waited = seconds + (status.uptime_ms - first.uptime_ms) / 1000
         assert waited < SILENCE_MS / 1000 + TOLERANCE
         time.sleep(0.005)
@@ -153,6 +158,36 @@ def test_host_that_stops_asking_ends_its_episode(clocked):
     assert clocked.result().end == EpisodeEnd.SILENCE
 
 
+# -- a host that acts ----------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.*A Box observation space m")  # the task's is infinite
+def test_gymnasium_s_checker_accepts_the_plant(clocked):
+    check_env(RigEnv(clocked, BALANCES, TASK), skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", ["falls", "within a slew"])
+def test_host_that_acts_as_the_network_would_has_its_trajectory(clocked, rig, tell, name):
+    case = EPISODES[name]
+    policy = Policy.from_image(bytes.fromhex(case["image"]))
+    if clocked.hello.policy_hash != policy.hash:
+        clocked.upload(policy)
+    clocked.limit([Limit(*numbers) for numbers in case["limits"]])
+    network = quick_twin(policy)
+    network.reset()
+    seen = clocked.begin_hosted(case["seed"], case["most_steps"], 0, SILENCE_MS)
+    while seen.episode.runs:
+        seen = clocked.act(network.step(seen.raw))
+    names = ("end", "steps", "clamps", "return", "trajectory")
+    told = clocked.result()
+    assert (told.end, told.steps, told.clamps, told.total, told.trajectory) == tuple(
+        case[name] for name in names
+    )
+    assert replace(told, plant="") == seen.episode
+    assert not clocked.status().outputs.any()
+    tell(f"{rig.name}: {told.steps} hosted steps bit-equal in counts and outputs applied")
+
+
 # -- limits --------------------------------------------------------------------------------------
 
 
@@ -213,6 +248,14 @@ def lead_an_episode(device: Device) -> None:
         time.sleep(0.001)
 
 
+def act_on_the_plant(device: Device) -> None:
+    network = quick_twin(BALANCES)
+    network.reset()
+    seen = device.begin_hosted(0, 2**32 - 1, 0, SILENCE_MS)
+    while True:
+        seen = device.act(network.step(seen.raw))
+
+
 def be_a_host(rig, lead, leads) -> None:
     with Device(rig.open()) as device:
         device.stop()
@@ -220,7 +263,7 @@ def be_a_host(rig, lead, leads) -> None:
         lead(device)
 
 
-@pytest.mark.parametrize("lead", [lead_in_steps, lead_an_episode])
+@pytest.mark.parametrize("lead", [lead_in_steps, lead_an_episode, act_on_the_plant])
 def test_host_that_is_killed_leaves_a_safe_device(clocked, rig, lead, request, tell):
     """At random moments: between two bytes, while a step or its reply is on its way."""
     usual = KILLS_EMULATED if rig.is_emulated else KILLS

@@ -24,6 +24,7 @@ from ecedge.clocked import (
 from ecedge.devices import open_device
 from ecedge.engine._library import ffi, lib
 from ecedge.errors import DeviceRefused, PlantFault, PolicyError, UsageError
+from ecedge.hil import RigEnv
 from ecedge.link import Device, DeviceMode, EpisodeEnd, EpisodeResult, ErrorCode, Limit
 from ecedge.model import NetworkSpec, ObservationMap, Policy
 from ecedge.plants import PLANTS, CartPole, plant_of_task
@@ -152,6 +153,24 @@ def test_the_page_s_plant_keeps_its_own_limits_and_faults(servo):
     assert (result.end, status.mode) == (EpisodeEnd.FAULT, DeviceMode.SAFE)
     assert result.clamps > 0 and not status.outputs.any()
     assert 20 < result.steps < 500
+
+
+def test_its_fault_terminates_a_learner_s_episode_and_leaves_it_safe(servo):
+    task = find_task("MountainCarContinuous-v0")  # two observations, an action of -1 ... 1
+    push = np.ones(1, np.float32)
+    environment = RigEnv(servo, SERVO_POLICY, task)
+    environment.reset(seed=1)
+    steps = [environment.step(push) for _ in range(20)]
+    applied = [info["applied"].item() for *_, info in steps]
+    assert applied == [512, 1024, *[1536] * 18]  # the plant's own slew and range
+    rewards = [reward for _, reward, *_ in steps]
+    assert rewards[-1] < rewards[-10] < 0
+    terminated = False
+    while not terminated:
+        *_, terminated, truncated, info = environment.step(push)
+    assert (truncated, info["fault"], servo.status().mode) == (False, True, DeviceMode.SAFE)
+    assert environment.reset(seed=1)[0].shape == (2,)
+    environment.close()
 
 
 def test_a_plant_without_a_twin_is_run_and_not_compared(servo):

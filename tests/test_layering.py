@@ -202,7 +202,8 @@ IMPORTS = {
     "rig": {"errors", "link"},
     "plants": {"model", "reference"},
     "devices": {"errors", "model", "storage", "boards", "link", "rig"},
-    "hil": {"errors", "model", "engine", "link", "tasks"},
+    "rig_env": {"errors", "model", "link", "tasks"},
+    "hil": {"errors", "model", "engine", "link", "tasks", "rig_env"},
     "clocked": {"errors", "model", "link", "hil", "plants"},
     "evolve": {
         "errors", "model", "storage", "reference", "engine", "tasks", "policy_file", "training",
@@ -232,7 +233,7 @@ PACKAGES = {
     "cobs": {"link.codec"},
     "elftools": {"boards.objects"},
     "google": {"policy_file"},
-    "gymnasium": {"tasks"},
+    "gymnasium": {"tasks", "rig_env"},
     "mujoco": {"tasks"},
     "imageio_ffmpeg": {"film"},
     "jinja2": {"report", "testrun.page"},

@@ -30,6 +30,7 @@ from ecedge.link import (
     FrameReader,
     Hello,
     Limit,
+    Observation,
     Packet,
     Status,
     StepReply,
@@ -231,6 +232,14 @@ def test_result_has_the_size_and_the_places_of_the_specification():
     assert messages.episode_request(1, 2, 3, 4) == struct.pack("<IIII", 1, 2, 3, 4)
 
 
+def test_observation_has_the_places_of_the_specification():
+    packed = Observation(RESULT, np.array([1, -2], np.int16), np.array([7], np.int16)).pack()
+    assert packed == RESULT.pack()[:48] + struct.pack("<hhh", 1, -2, 7)
+    seen = Observation.unpack(packed, n_obs=1, n_act=2)
+    assert seen.episode == replace(RESULT, plant="")
+    assert (seen.applied.tolist(), seen.raw.tolist()) == ([1, -2], [7])
+
+
 @pytest.mark.parametrize("numbers", [(-1, 1, 0, 0), (2**32, 1, 0, 0), (0, 2**32, 0, 0)])
 def test_impossible_episode_is_a_sentence(numbers):
     with pytest.raises(UsageError, match="An episode on a device cannot have"):
@@ -283,6 +292,7 @@ def test_reply_of_wrong_length_is_a_link_error(payload):
             pass
 
 
+RESULT = EpisodeResult(4, 1, 2, 3, 4, 5, 6, 7, 2**40, -(2**40), "plant")
 REPLIES = {
     "HELLO": (HELLO.pack(), Hello.unpack),
     "STEP": (
@@ -295,8 +305,12 @@ REPLIES = {
     "UPLOAD_COMMIT": (bytes(12), messages.unpack_committed),
     "STOP": (bytes(2), lambda payload: messages.unpack_mode(payload, "STOP")),
     "RESULT": (
-        EpisodeResult(4, 1, 2, 3, 4, 5, 6, 7, 2**40, -(2**40), "plant").pack(),
+        RESULT.pack(),
         EpisodeResult.unpack,
+    ),
+    "ACT": (
+        Observation(RESULT, np.array([1, -2], np.int16), np.array([3, -4, 5], np.int16)).pack(),
+        lambda payload: Observation.unpack(payload, 3, 2),
     ),
     "LIMITS": (
         bytes(4) + struct.pack("<hhHhhH", -5, 7, 2, 0, 0, 0),
@@ -347,10 +361,11 @@ def test_any_first_bytes_of_a_reply_are_good_or_a_link_error(payload, request_ty
         assert payload[0] == 0
 
 
+@pytest.mark.parametrize("request_type", [MessageType.STEP, MessageType.LIMITS, MessageType.BEGIN])
 @pytest.mark.parametrize("code", [*ErrorCode, 77])
-def test_every_error_code_is_a_sentence_and_a_hint(code):
+def test_every_error_code_is_a_sentence_and_a_hint(code, request_type):
     with pytest.raises(DeviceRefused) as caught:
-        messages.check_status(messages.pack_refusal(code, 2), MessageType.STEP)
+        messages.check_status(messages.pack_refusal(code, 2), request_type)
     assert caught.value.code == code
     assert caught.value.message.endswith(".") and caught.value.hint.endswith(".")
 

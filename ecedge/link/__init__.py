@@ -1,7 +1,7 @@
 """The host's end of docs/LINK.md: a pure codec, the messages, one transport, and the `Device`."""
 
 from .codec import FrameReader, Packet, decode_frame, encode_frame
-from .device import Device, LinkStatistics
+from .device import Device, LinkStatistics, period_ticks
 from .evolving import Evolving
 from .faulty import Faults, FaultyTransport, Proxy
 from .messages import (
@@ -16,6 +16,7 @@ from .messages import (
     Hello,
     Limit,
     MessageType,
+    Observation,
     PolicySource,
     ResetCause,
     Status,
@@ -41,6 +42,7 @@ __all__ = [
     "Limit",
     "LinkStatistics",
     "MessageType",
+    "Observation",
     "Packet",
     "PolicySource",
     "Port",
@@ -53,5 +55,6 @@ __all__ = [
     "decode_frame",
     "encode_frame",
     "open_transport",
+    "period_ticks",
     "serial_ports",
 ]

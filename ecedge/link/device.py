@@ -19,16 +19,19 @@ from ..errors import (
     NoDevice,
     NotEcedge,
     PolicyError,
+    UsageError,
 )
 from ..model import Policy
 from . import messages
 from .codec import BITS_PER_BYTE, REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
 from .messages import (
+    PERIOD_MOST,
     DeviceMode,
     EpisodeResult,
     Hello,
     Limit,
     MessageType,
+    Observation,
     Status,
     StepReply,
 )
@@ -271,6 +274,44 @@ class Device:
         """The last device-clocked episode, as far as it is; keeps the one that runs going."""
         return EpisodeResult.unpack(self.request(MessageType.RESULT))
 
+    def begin_hosted(self, seed: int, steps: int, period: int, silence_ms: int) -> Observation:
+        """Begins an episode of at most `steps` in which this host acts on the device's plant.
+
+        period: ticks between observations, at most a second; 0 is as fast as the host acts. The
+        device makes itself safe after `silence_ms` (10 … 60000) without an `act()`.
+        """
+        self._hurry()
+        question = messages.episode_request(seed, steps, period, silence_ms)
+        seen = self._observe(MessageType.BEGIN, question)
+        # An ACT is answered when its period is over: nobody asks again before.
+        self._usual[MessageType.ACT] = self._usual[MessageType.BEGIN] + period / self.hello.tick_hz
+        return seen
+
+    def act(self, outputs) -> Observation:
+        """A step of the hosted episode. outputs: (n_act,) int16, 2048 is 1.0. What the plant shows
+        when the period is over."""
+        values = np.asarray(outputs)
+        if values.shape != (self.hello.n_act,) or values.dtype != np.int16:
+            raise PolicyError(
+                f"The device's plant takes {self.hello.n_act} int16 outputs, "
+                f"not {values.dtype} of shape {values.shape}.",
+                "Encode actions with ecedge.model.encode_action().",
+            )
+        return self._observe(MessageType.ACT, messages.act_request(values))
+
+    def _observe(self, kind: MessageType, question: bytes) -> Observation:
+        numbers = self.hello.n_obs, self.hello.n_act
+        payload = self.request(kind, question, Observation.size(*numbers))
+        return Observation.unpack(payload, *numbers)
+
+    def check_policy(self, policy: Policy) -> None:
+        """PolicyError unless the device runs this policy."""
+        if self.hello.policy_hash != policy.hash:
+            raise PolicyError(
+                f"The device runs policy {self.hello.policy_hash}, not {policy.hash}.",
+                "Upload it first.",
+            )
+
     def set_baud(self, baud: int) -> bool:
         """Gives the line another speed; False, and the speed as it was, where an end cannot have it
         or nothing comes through. Both ends go back after BAUD_HOLD seconds without talk."""
@@ -440,3 +481,18 @@ class Device:
             if matching:
                 return matching[0]
         return None
+
+
+def period_ticks(device: Device, period_ms: float, most: int = PERIOD_MOST) -> int:
+    """A period in the device's ticks; UsageError for one that its clock cannot measure, or with
+    more than `most`."""
+    if period_ms == 0:
+        return 0
+    hz = device.hello.tick_hz
+    ticks = round(period_ms * hz / 1000) if period_ms > 0 else 0
+    if not 1 <= ticks <= most:
+        raise UsageError(
+            f"{device.hello.board} cannot pace steps by {period_ms:g} ms.",
+            f"Give {1000 / hz:.2g} … {1000 * most / hz:.6g} ms, or 0 for as fast as it can.",
+        )
+    return ticks

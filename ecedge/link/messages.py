@@ -36,6 +36,8 @@ class MessageType(IntEnum):
     LIMITS = 10
     EPISODE = 11
     RESULT = 12
+    BEGIN = 13
+    ACT = 14
     UPLOAD_OPEN = 0x10
     UPLOAD_BLOCK = 0x11
     SPEED = 0x12
@@ -72,6 +74,7 @@ class DeviceMode(IntEnum):
     SAFE = 2
     FAULT = 3
     CLOCKED = 4
+    HOSTED = 5
 
 
 class ResetCause(IntEnum):
@@ -84,7 +87,7 @@ class ResetCause(IntEnum):
 
 
 class EpisodeEnd(IntEnum):
-    """Why a device-clocked episode ended."""
+    """Why an episode on the device's side ended."""
 
     NONE = 0
     RUNS = 1
@@ -335,9 +338,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """What a device-clocked episode came to, so far if it still runs. Lateness is ticks between
-    when a step was due and when it began; `trajectory` the CRC-32 of counts and outputs applied;
-    `total` the return in 1 / REWARD_ONE; `plant` the name of the plant on the device's side."""
+    """What an episode on the device's side came to, so far if it still runs. Lateness is ticks
+    between when a step was due, or the counts of a hosted one, and when it began; `trajectory` the
+    CRC-32 of counts and outputs applied; `total` the return in 1 / REWARD_ONE; `plant` the name of
+    the plant on the device's side."""
 
     mode: int
     end: int
@@ -367,6 +371,36 @@ class EpisodeResult:
         _, mode, end, *numbers, plant = cls.LAYOUT.unpack(payload)
         name = plant.rstrip(b"\0").decode("ascii", "replace")
         return cls(_known(DeviceMode, mode), _known(EpisodeEnd, end), *numbers, name)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a host acts by in a hosted episode: the reply to BEGIN and ACT.
+
+    episode: as far as it is, without the plant's name. applied: (n_act,) int16 on the plant in the
+    last step; raw: (n_obs,) int16 counts that it gives now.
+    """
+
+    episode: EpisodeResult
+    applied: np.ndarray
+    raw: np.ndarray
+
+    HEAD = 48  # bytes of the episode
+
+    @classmethod
+    def size(cls, n_obs: int, n_act: int) -> int:
+        return cls.HEAD + 2 * (n_act + n_obs)
+
+    def pack(self) -> bytes:
+        return self.episode.pack()[: self.HEAD] + _counts(self.applied) + _counts(self.raw)
+
+    @classmethod
+    def unpack(cls, payload: bytes, n_obs: int, n_act: int) -> Observation:
+        _require(payload, cls.size(n_obs, n_act), "BEGIN or ACT")
+        unnamed = bytes(EpisodeResult.LAYOUT.size - cls.HEAD)
+        values = np.frombuffer(payload, "<i2", offset=cls.HEAD)
+        episode = EpisodeResult.unpack(payload[: cls.HEAD] + unnamed)
+        return cls(episode, values[:n_act], values[n_act:])
 
 
 @dataclass(frozen=True)
@@ -458,6 +492,7 @@ def limits_request(limits: Sequence[Limit], first: int) -> bytes:
 
 
 def episode_request(seed: int, steps: int, period: int, silence_ms: int) -> bytes:
+    """Of EPISODE and of BEGIN."""
     numbers = {"seed": seed, "steps": steps, "period": period, "silence_ms": silence_ms}
     for name, value in numbers.items():
         if not 0 <= value < 1 << 32:
@@ -466,6 +501,11 @@ def episode_request(seed: int, steps: int, period: int, silence_ms: int) -> byte
                 "Give a whole number of 32 bits, without sign.",
             )
     return struct.pack("<IIII", *numbers.values())
+
+
+def act_request(outputs: np.ndarray) -> bytes:
+    """outputs: (n_act,) int16, 2048 is 1.0."""
+    return _counts(outputs)
 
 
 def unpack_limits(payload: bytes, count: int) -> list[Limit]:
@@ -609,6 +649,7 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
                 DeviceMode.FAULT: "Its policy failed the golden trace: upload a policy.",
                 DeviceMode.SAFE: "No host led it for too long, or its plant asked: reset it.",
                 DeviceMode.CLOCKED: "An episode runs by the device's own clock: stop it first.",
+                DeviceMode.HOSTED: "A host acts on the device's plant: stop it first.",
             }
             return (
                 f"The device does not do {request} in mode {mode}.",
@@ -624,6 +665,11 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
                 f"The device has {detail} bytes for uploads; the policy, a byte for each of its "
                 "synapses and four for each member are more.",
                 "Use a smaller network or population, or firmware with a larger capacity.",
+            )
+        case ErrorCode.CAPACITY if request == MessageType.BEGIN.name:
+            return (
+                f"What the plant shows does not fit into the device's replies of {detail} bytes.",
+                "Build its firmware with a larger capacity (max_payload).",
             )
         case ErrorCode.CAPACITY:
             return (

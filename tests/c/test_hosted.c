@@ -235,6 +235,18 @@ static void test_an_impossible_hosted_episode_is_refused_and_ends_none(void)
     CHECK_EQUAL(EC_OK, ask_hosted(0, UINT32_MAX, config.tick_hz, EC_SILENCE_MS_MOST));
 }
 
+static void test_what_a_reply_does_not_hold_is_refused(void)
+{
+    connect();
+    uint16_t size = (uint16_t)(EC_EPISODE_SIZE + 2u * (device.policy->spec.n_act + device.policy->spec.n_obs));
+    config.max_payload = (uint16_t)(size - 1u);
+    CHECK_EQUAL(EC_REFUSED_CAPACITY, ask_hosted(0, 1, 0, SILENCE_MS));
+    CHECK_EQUAL(size - 1, detail());
+    CHECK_EQUAL(0, clocked.begun);
+    config.max_payload = size;
+    CHECK_EQUAL(EC_OK, ask_hosted(0, 1, 0, SILENCE_MS));
+}
+
 static void test_no_host_acts_without_a_plant_or_a_policy(void)
 {
     configure();
