@@ -1,4 +1,5 @@
-/* A device-clocked episode: when its steps are due, and what it came to. docs/LINK.md section 3.
+/* An episode on the device's own plant: when its steps are due, and what it came to. docs/LINK.md
+ * section 3. By the device's clock it is
  *
  *     ec_episode_begin(&episode, ..., ticks())
  *     while ec_episode_wait(&episode, ticks()) > 0: do something else
