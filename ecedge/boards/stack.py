@@ -86,8 +86,9 @@ class _CallGraph:
         return {other for other in self.reach[key] if key in self.reach[other]}
 
     def address_taken(self, ignoring: set[SectionId]) -> set[SectionId]:
-        holders = (self.objects.sections[key] for key in self.live - ignoring)
-        return {target for holder in holders for target in holder.takes} & self.code
+        """What a function holds of itself is the table of its switch, and no pointer to call."""
+        holders = self.live - ignoring
+        return {t for key in holders for t in self.objects.sections[key].takes - {key}} & self.code
 
     def depth(self, key: SectionId) -> int:
         """Bytes from this function down; a circle of calls counts as one round."""

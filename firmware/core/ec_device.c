@@ -245,7 +245,7 @@ static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length,
     return length;
 }
 
-static void sense(ec_device *device)
+static void sense_plant(ec_device *device)
 {
     const ec_device_config *config = device->config;
     ec_episode_start_step(&device->episode, config->ticks());
@@ -253,7 +253,7 @@ static void sense(ec_device *device)
 }
 
 /* What came of the outputs that were applied at that tick. */
-static void judge(ec_device *device, uint32_t applied)
+static void judge_plant(ec_device *device, uint32_t applied)
 {
     const ec_device_config *config = device->config;
     ec_episode *episode = &device->episode;
@@ -283,7 +283,7 @@ static uint32_t observe(ec_device *device, uint8_t *reply)
 {
     const ec_device_config *config = device->config;
     unsigned n_act = device->policy->spec.n_act;
-    sense(device);
+    sense_plant(device);
     ec_episode_put(&device->episode, reply);
     put_values(reply + EC_EPISODE_SIZE, config->outputs, n_act);
     put_values(reply + EC_EPISODE_SIZE + 2u * n_act, config->raw, device->policy->spec.n_obs);
@@ -345,7 +345,7 @@ static uint32_t act(ec_device *device, const uint8_t *request, uint32_t length, 
     uint32_t applied = config->ticks();
     while (config->ticks() - episode->due < episode->period)
         ; /* the plant answers meanwhile */
-    judge(device, applied);
+    judge_plant(device, applied);
     return observe(device, reply);
 }
 
@@ -679,9 +679,9 @@ void ec_device_poll(ec_device *device, uint32_t now_ms)
 
 static void take_clocked_step(ec_device *device)
 {
-    sense(device);
+    sense_plant(device);
     (void)control(device);
-    judge(device, device->config->ticks());
+    judge_plant(device, device->config->ticks());
     leave_ended(device);
 }
 
