@@ -1,6 +1,6 @@
 #include "ec_handler.h"
 
-static void put_values(uint8_t *p, const int16_t *values, unsigned n)
+EC_APART void put_values(uint8_t *p, const int16_t *values, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         ec_put16(p + 2 * i, (uint16_t)values[i]);

@@ -6,7 +6,7 @@
 
 #include "ec_device.h"
 
-static inline void clear(uint8_t *bytes, uint32_t length)
+EC_APART void clear(uint8_t *bytes, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++)
         bytes[i] = 0;
@@ -24,7 +24,7 @@ static inline uint32_t accept(uint8_t *reply, uint32_t length)
     return length;
 }
 
-static inline uint32_t accept_mode(const ec_device *device, uint8_t *reply, uint32_t length)
+EC_APART uint32_t accept_mode(const ec_device *device, uint8_t *reply, uint32_t length)
 {
     clear(reply, length);
     reply[1] = device->mode;
