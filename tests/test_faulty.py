@@ -214,7 +214,7 @@ KINDS_OF_LINE = {
     "flipped": Faults(flip=0.01),
     "lost": Faults(drop=0.01),
     "cut": Faults(cut=0.002),
-    "cut by the clock": Faults(cut_every=0.1),
+    "cut by the clock": Faults(cut_every=0.02),
     "all": Faults(
         0.01, 0.01, 0.002, 0.002, 0.001, 0.002, 0.0002, 0.0005, delay_s=0.005, stall_s=0.2
     ),

@@ -102,6 +102,8 @@ def between(line: Transport, change: Change) -> Callable[[bytes], bytes]:
         back = b""
         for request in requests.feed(data):
             line.write(encode_frame(request))
+            if request.type == MessageType.UPLOAD_BLOCK:
+                continue  # the one that nobody answers
             replies, reader = [], FrameReader()
             while not replies:
                 replies = [p for p in reader.feed(line.read(1.0)) if p.answers(request)]
