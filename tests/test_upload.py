@@ -26,15 +26,16 @@ class MixedLine(MemoryLine):
     def __init__(self, device: FakeDevice, fate=lambda: "good"):
         super().__init__(device)
         self.fate = fate
-        self.late: list[bytes] = []
+        self.late_out: list[bytes] = []
+        self.late_back: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         self.sent.append(data)
-        for frame in self._mixed(data):
-            for reply in self._mixed(self.device.answer(frame)):
+        for frame in self._mixed(data, self.late_out):
+            for reply in self._mixed(self.device.answer(frame), self.late_back):
                 self.inbox += reply
 
-    def _mixed(self, data: bytes) -> list[bytes]:
+    def _mixed(self, data: bytes, late: list[bytes]) -> list[bytes]:
         if not data.strip(b"\0"):
             return []
         match self.fate():
@@ -45,10 +46,11 @@ class MixedLine(MemoryLine):
             case "cut":
                 return [data[: len(data) // 2] + b"\0"]
             case "late":
-                self.late.append(data)
+                late.append(data)
                 return []
-        late, self.late = self.late, []
-        return [data, *late]
+        come = [data, *late]
+        late.clear()
+        return come
 
     def reopen(self, timeout: float) -> None:
         pass
