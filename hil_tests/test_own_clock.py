@@ -98,14 +98,14 @@ def test_run_of_episodes_is_the_twins(clocked, tell, rig):
 
 
 def test_steps_are_paced_by_the_device_s_clock(clocked, rig, tell):
-    steps, period_ms = 12, 10.0
+    steps, period_ms = 24, 10.0
     begun = time.monotonic()
     begin(clocked, steps=steps, period_ms=period_ms)
     result = await_end(clocked, 0)
     seconds = time.monotonic() - begun
+    # The last step needs no period after it, and an emulator's clock may run a little ahead.
+    assert seconds > 0.8 * (steps - 1) * period_ms / 1000
     assert (result.end, result.steps) == (EpisodeEnd.STEPS, steps)
-    # The last step needs no period after it, and an emulator's clock may run a little fast.
-    assert seconds > 0.9 * (steps - 1) * period_ms / 1000
     assert result.least_late <= result.sum_late / steps <= result.most_late
     ms = 1000 / clocked.hello.tick_hz
     tell(

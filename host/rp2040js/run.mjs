@@ -179,8 +179,9 @@ function work() {
             if (!isPending()) return sleep();
             core.waiting = false;
         }
-        for (let i = 0; i < PERIOD && !core.waiting; i++)
-            clock.tick(core.executeInstruction() * NANOSECONDS);
+        let clocks = 0;
+        for (let i = 0; i < PERIOD && !core.waiting; i++) clocks += core.executeInstruction();
+        clock.tick(clocks * NANOSECONDS);
     } while (performance.now() < end);
     line.flush();
     setImmediate(work);

@@ -6,8 +6,9 @@
  *
  *   host ──> incoming ──(XON)──> USART0 ──> program ──> USART0 ──> outgoing ──> host
  *
- * The chip's time is that of its instructions while it works; while it sleeps it goes with this
- * machine's clock, and no core is kept busy.
+ * The chip's time is that of its instructions while it works, and of its line while bytes come and go,
+ * however quickly this machine is done with them. While it sleeps it goes with this machine's clock,
+ * and no core is kept busy.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <elf.h>
@@ -32,8 +33,11 @@
 
 #define UART        '0'
 #define FLASH_END   0x800000u /* where the ELF file's addresses of memory begin */
-#define SLICE       20000     /* instructions between looks at the line, about a millisecond */
+#define BATCH       1000      /* cycles that pass without a look at the line, where no timer ends */
+#define SLICE       100       /* of those between looks at the network */
+#define BYTE        200000    /* ns after a byte in which another comes or goes, at 57,600 baud or more */
 #define LATE        50000000  /* ns behind this machine's clock that are made up for, no more */
+#define EARLY       20000000  /* ns ahead of it, in which much of what a host asks for is done */
 #define NANOSECONDS 1000000000
 
 /* Bytes on their way; the host's are as many as it may send ahead. */
@@ -50,7 +54,9 @@ static int server = -1;
 static int client = -1;
 static queue incoming;
 static queue outgoing;
-static int64_t origin; /* of the clock, ns, when the chip's cycles were 0 */
+static int64_t origin;          /* of the clock, ns, when the chip's cycles were 0 */
+static avr_cycle_count_t moved; /* when a byte came or went last */
+static bool waited;             /* for the host or the clock, since the last look at the network */
 
 static void fail(const char *format, ...)
 {
@@ -213,6 +219,7 @@ static void on_sent(struct avr_irq_t *irq, uint32_t byte, void *context)
 {
     (void)irq;
     (void)context;
+    moved = avr->cycle;
     if (room(&outgoing) > 0)
         outgoing.bytes[outgoing.end++] = (uint8_t)byte;
 }
@@ -230,14 +237,17 @@ static void on_empty(struct avr_irq_t *irq, uint32_t empty, void *context)
 {
     (void)irq;
     (void)context;
+    moved = avr->cycle;
     if (empty)
         uart_takes = true;
 }
 
 static void feed(void)
 {
-    while (uart_takes && held(&incoming) > 0)
+    while (uart_takes && held(&incoming) > 0) {
         avr_raise_irq(uart_input, incoming.bytes[incoming.begin++]);
+        moved = avr->cycle;
+    }
 }
 
 static void connect_line(void)
@@ -269,29 +279,54 @@ static int64_t nanoseconds_of(avr_cycle_count_t cycles)
     return (int64_t)((double)cycles * 1e9 / avr->frequency);
 }
 
+/* The chip's clock, on the scale of this machine's. */
+static int64_t chip_time(void)
+{
+    return origin + nanoseconds_of(avr->cycle);
+}
+
+static void set_chip_time(int64_t time)
+{
+    origin = time - nanoseconds_of(avr->cycle);
+}
+
 /* libsimavr's hook for a chip that sleeps: `cycles` until its own next interrupt, by which the clock
- * goes on after it. What comes from the host ends it earlier. */
+ * goes on after it. What comes from the host ends it earlier, and lets the chip keep what it was
+ * early. */
 static void on_sleep(avr_t *chip, avr_cycle_count_t cycles)
 {
+    if (nanoseconds_of(chip->cycle + cycles - moved) < BYTE)
+        return;
+    waited = true;
     int64_t time = now();
-    int64_t begin = origin + nanoseconds_of(chip->cycle);
-    if (time - begin > LATE) { /* this machine had no time for the chip */
-        origin = time - nanoseconds_of(chip->cycle);
-        begin = time;
-    }
+    if (time - chip_time() > LATE)
+        set_chip_time(time);
+    int64_t begin = chip_time();
     int64_t end = begin + nanoseconds_of(cycles);
-    if (held(&incoming) > 0 && uart_takes) {
-        end = begin;
-    } else {
+    bool called = held(&incoming) > 0 && uart_takes;
+    if (!called) {
         transmit();
-        if (end > time && wait_for_host(end - time) && now() < end)
-            end = now();
+        called = end > time && wait_for_host(end - time);
     }
-    if (end < begin)
-        end = begin;
+    if (called) {
+        time = now();
+        if (time < begin)
+            set_chip_time(begin = time);
+        if (time < end)
+            end = time;
+    }
     avr_cycle_count_t slept = (avr_cycle_count_t)((double)(end - begin) * avr->frequency / 1e9);
     if (slept < cycles)
         chip->cycle -= cycles - slept;
+}
+
+/* A chip that waits awake must not get far ahead. */
+static void hold_back(void)
+{
+    int64_t early = chip_time() - now() - EARLY;
+    struct timespec time = {early / NANOSECONDS, early % NANOSECONDS};
+    if (early > 0)
+        nanosleep(&time, NULL);
 }
 
 /* Of libsimavr, what is wrong alone. */
@@ -308,16 +343,15 @@ static void run(void)
     origin = now();
     while (getppid() == parent) {
         look_at_network();
-        for (int i = 0; i < SLICE; i++) {
-            bool slept = avr->state == cpu_Sleeping;
+        waited = false;
+        for (int i = 0; i < SLICE && !waited; i++) {
             if (held(&incoming) > 0)
                 feed();
             int state = avr_run(avr);
             if (state == cpu_Done || state == cpu_Crashed)
                 fail("The program stopped at %#x.", (unsigned)avr->pc);
-            if (slept)
-                break;
         }
+        hold_back();
     }
 }
 
@@ -332,6 +366,7 @@ int main(int argc, char **argv)
     avr_init(avr);
     avr->frequency = (uint32_t)strtoul(argv[2], NULL, 10);
     avr->sleep = on_sleep;
+    avr->run_cycle_limit = BATCH;
     load(argv[3]);
     connect_line();
     listen_on((unsigned)strtoul(argv[4], NULL, 10));
