@@ -4,7 +4,7 @@ pytest hil_tests                              the virtual device
 pytest hil_tests --board virtual --board mps2-an386
 pytest hil_tests --port /dev/ttyACM0?baud=115200
 pytest hil_tests --kills 100 -k killed           many hosts that die at random moments
-pytest hil_tests --long                       10,000 control steps, 1,000 of every network
+pytest hil_tests --long                       100,000 control steps, 1,000 of every network
 pytest hil_tests -n 2 --dist loadgroup        two devices at a time
 """
 
@@ -39,7 +39,7 @@ def pytest_addoption(parser):
         group.addoption(option, action="append", dest=PARAMETER, help=f"{help}; repeatable")
     group.addoption("--steps", type=int, default=1000, help="control steps of the long run (1000)")
     group.addoption("--kills", type=int, help="hosts to kill, of each kind (3; emulated 1)")
-    group.addoption("--long", action="store_true", help="10,000 steps, and 1,000 of each network")
+    group.addoption("--long", action="store_true", help="100,000 steps, and 1,000 of each network")
 
 
 def pytest_configure(config):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
+from conftest import FIRMWARE
 from twins import NETWORKS, ReferenceTwin, quick_twin, random_counts, random_policy
 
-from ecedge.errors import BoardError
+from ecedge.boards import find_plant
+from ecedge.clocked import await_end
+from ecedge.devices import connect_running, run_board
+from ecedge.errors import BoardError, DeviceRefused
+from ecedge.link import Device, EpisodeEnd
+from ecedge.plants import Noise
 
-STEPS, LONG_STEPS = 25, 1000  # of each network
-LONG_RUN, LONG_RUN_EMULATED = 100_000, 2_000
+STEPS = 25  # of each network over the link
+CLOCKED_STEPS, LONG_CLOCKED_STEPS = 100, 1000  # by the device's own clock
+LONG_RUN, LONG_RUN_EMULATED = 100_000, 1_000
 
 
 POLICIES = {
@@ -16,6 +27,26 @@ POLICIES = {
 }
 LONG = random_policy(11, n_obs=5, n_act=3, n_neurons=128, bits="half", recurrent_gain=1)
 LONG_SMALL = random_policy(11, n_obs=3, n_act=3, n_neurons=32, bits="half", recurrent_gain=1)
+
+
+@pytest.fixture(scope="module")
+def noisy(rig) -> Iterator[Device]:
+    """The device under test with noise for a plant: a second one, where it was started here."""
+    if rig.running:
+        capacity = FIRMWARE.capacity_on(rig.spec.board)
+        with run_board(rig.spec, FIRMWARE.policy, capacity, find_plant(Noise.name)) as running:
+            device = Device(connect_running(running, rig.spec.baud))
+            device.connect()
+            yield device
+            device.close()
+        return
+    try:
+        plant = rig.device.result().plant
+    except DeviceRefused:
+        plant = "nothing"
+    if plant != Noise.name:
+        pytest.skip(f"the device has {plant} for a plant: build it with --plant {Noise.name}")
+    yield rig.device
 
 
 def upload(device, policy):
@@ -26,25 +57,46 @@ def upload(device, policy):
         pytest.skip(str(error))
 
 
-@pytest.mark.networks({name: policy.spec for name, policy in POLICIES.items()})
-def test_random_network_is_bit_equal(device, network, request):
+FITTING = pytest.mark.networks({name: policy.spec for name, policy in POLICIES.items()})
+
+
+@FITTING
+def test_random_network_is_bit_equal(device, network):
     policy = POLICIES[network]
-    steps = LONG_STEPS if request.config.getoption("long") else STEPS
     upload(device, policy)
-    twin, quick = ReferenceTwin(policy), quick_twin(policy)
-    quick.reset()
+    twin = ReferenceTwin(policy)
     device.reset()
     assert device.peek() == twin.state()
-    for step, raw in enumerate(random_counts(policy, steps)):
-        expected = quick.step(raw)
+    for raw in random_counts(policy, STEPS):
+        expected = twin.step(raw)
         reply = device.step(raw)
-        assert (reply.output.tolist(), reply.digest) == (expected.tolist(), quick.digest)
-        if step < STEPS:
-            assert twin.step(raw).tolist() == expected.tolist()
-            assert reply.spikes == min(twin.spikes, 65535)
-    twin = quick
+        assert reply.output.tolist() == expected.tolist()
+        assert reply.digest == twin.digest
+        assert reply.spikes == min(twin.spikes, 65535)
     assert device.peek() == twin.state()
     assert device.status().outputs.tolist() == expected.tolist()
+
+
+@FITTING
+def test_random_network_is_bit_equal_by_its_own_clock(noisy, network, request):
+    """Every count and every output, by the trajectory's CRC, and at the end the whole state."""
+    policy = POLICIES[network]
+    steps = LONG_CLOCKED_STEPS if request.config.getoption("long") else CLOCKED_STEPS
+    upload(noisy, policy)
+    seed = len(network)
+    noisy.begin_episode(seed, steps, period=0, silence_ms=0)
+    result = await_end(noisy, 0)
+    twin, noise, crc = quick_twin(policy), Noise(policy.observation_map), 0
+    twin.reset()
+    noise.begin(seed)
+    for _ in range(steps):
+        raw = noise.sense()
+        applied = twin.step(raw).astype(np.int16)
+        crc = zlib.crc32(applied.tobytes(), zlib.crc32(raw.tobytes(), crc))
+        noise.judge()
+    assert (result.end, result.steps) == (EpisodeEnd.STEPS, steps)
+    assert result.trajectory == crc
+    assert noisy.peek() == twin.state()
 
 
 def test_reset_begins_the_same_episode_again(device):

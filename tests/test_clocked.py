@@ -28,7 +28,7 @@ from ecedge.errors import DeviceRefused, PlantFault, PolicyError, UsageError
 from ecedge.hil import RigEnv
 from ecedge.link import Device, DeviceMode, EpisodeEnd, EpisodeResult, ErrorCode, Limit
 from ecedge.model import NetworkSpec, ObservationMap, Policy
-from ecedge.plants import PLANTS, CartPole, plant_of_task
+from ecedge.plants import PLANTS, CartPole, Noise, plant_of_task
 from ecedge.plants.cart_pole import FRACTION, ONE, count
 from ecedge.tasks import find_task
 from ecedge.tasks.cart_pole import CartPole as Task
@@ -96,16 +96,29 @@ def test_a_count_s_ties_go_to_even():
         assert count(halves << (FRACTION - 1), 0) == expected
 
 
-def test_every_plant_has_a_twin_of_a_task():
+def test_every_plant_has_a_twin():
     assert sorted(PLANTS) == plant_names()
     for name, twin in PLANTS.items():
-        assert plant_of_task(twin.task) is twin
-        task = find_task(twin.task)
-        twin_of_it = twin(ObservationMap(*[[1] * task.n_obs] * 3, [0] * task.n_obs))
+        n_obs = find_task(twin.task).n_obs if twin.task else 7
+        twin_of_it = twin(ObservationMap(*[[1] * n_obs] * 3, [0] * n_obs))
         twin_of_it.begin(1)
-        assert twin_of_it.sense().shape == (task.n_obs,)
+        assert twin_of_it.sense().shape == (n_obs,)
         assert f'.plant = "{name}"' in find_plant(name).read_text()
+    assert plant_of_task("CartPole-v1") is CartPole
     assert plant_of_task("Hopper-v5") is plant_of_task(None) is None
+
+
+def test_noise_is_of_every_loudness():
+    noise = Noise(ObservationMap(*[[1] * 64] * 3, [0] * 64))
+    counts = []
+    for seed in (1, 2):
+        noise.begin(seed)
+        for _ in range(50):
+            counts.append(noise.sense())
+            assert noise.judge() == (0, False)
+    assert len({row.tobytes() for row in counts}) == 100
+    loud = np.bincount(np.ceil(np.log2(1 + np.abs(np.array(counts, int)))).astype(int).ravel())
+    assert len(loud) == 17 and loud.min() > 50
 
 
 @pytest.mark.parametrize("name", ["nonsense", "nonsense.c", ""])

@@ -31,8 +31,8 @@ PlantFile = Annotated[
     str | None,
     typer.Option(
         "--plant",
-        help="A plant on the device's side: cart-pole, or a C file of your own (docs/PLANT.md). "
-        "Default: none, the host has it.",
+        help="A plant on the device's side: cart-pole, noise, or a C file of your own "
+        "(docs/PLANT.md). Default: none, the host has it.",
     ),
 ]
 ProjectFolder = Annotated[

@@ -3,7 +3,7 @@
 A twin computes on the host what the device's plant does, bit for bit, so that a device-clocked
 episode can be proven by its trajectory. It is a class with
 
-    name, task                       what RESULT calls the plant; the task that it is like
+    name, task                       what RESULT calls the plant; the task that it is like, or None
     twin = Twin(observation_map)     of the policy that will drive it
     twin.begin(seed)                 to an episode's beginning, at rest
     twin.sense()                     (n_obs,) int16 counts
@@ -12,10 +12,11 @@ episode can be proven by its trajectory. It is a class with
 """
 
 from .cart_pole import CartPole
+from .noise import Noise
 
-PLANTS = {plant.name: plant for plant in (CartPole,)}
+PLANTS = {plant.name: plant for plant in (CartPole, Noise)}
 
 
 def plant_of_task(task: str | None):
     """The plant that is like a task, or None."""
-    return next((plant for plant in PLANTS.values() if plant.task == task), None)
+    return next((plant for plant in PLANTS.values() if task and plant.task == task), None)
