@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, never a piece of both."""
+"""Files that are the old ones or the new ones, never a piece of both, and files that grow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import StorageError, UsageError
+
+#: what to try where a run's folder takes no more
+RESUME = "Free some space, then resume: what was learned before is safe."
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:
@@ -26,15 +29,37 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
         try:
             with open(temporary, "xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                _sync(file)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {reason(error)}.", _hint(path, error)) from error
+        raise _unwritten(path, error) from error
+
+
+def append(path: str | os.PathLike, data: bytes) -> None:
+    """Adds bytes to a run's file, on the disk before this returns. A power cut may leave a piece of
+    them at its end, for `cut`. Raises StorageError."""
+    path = Path(path)
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+            _sync(file)
+    except OSError as error:
+        raise _unwritten(path, error, RESUME) from error
+
+
+def cut(path: str | os.PathLike, size: int) -> None:
+    """Drops what a run's file holds behind its first `size` bytes."""
+    path = Path(path)
+    try:
+        with open(path, "r+b") as file:
+            file.truncate(size)
+            _sync(file)
+    except OSError as error:
+        raise _unwritten(path, error, RESUME) from error
 
 
 def reason(error: OSError) -> str:
@@ -58,7 +83,7 @@ def lock_file(path: Path, patience: float = 0.0) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path, "w")
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {reason(error)}.", _hint(path, error)) from error
+        raise _unwritten(path, error) from error
     with lock:
         deadline = time.monotonic() + patience
         while True:
@@ -74,6 +99,11 @@ def lock_file(path: Path, patience: float = 0.0) -> Iterator[None]:
         yield
 
 
+def _sync(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes the new name survive a power cut; Windows has no such call and needs none."""
     if os.name == "posix":
@@ -82,6 +112,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _unwritten(path: Path, error: OSError, hint: str = "") -> StorageError:
+    return StorageError(f"Cannot write {path}: {reason(error)}.", hint or _hint(path, error))
 
 
 def _hint(path: Path, error: OSError) -> str:

@@ -9,7 +9,6 @@ Little-endian. A head, then a record for every generation, each of the same size
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import numpy as np
 
 from ..errors import PolicyError, StorageError
 from ..model import Policy
-from ..storage import reason, write_atomically
+from ..storage import append, cut, reason, write_atomically
 from .lockstep import Lockstep, Origin
 
 MARK, VERSION = b"ECEV", 1
@@ -50,16 +49,7 @@ class Lineage:
 
     def append(self, ranks, rho_hash: int) -> None:
         data = np.asarray(ranks, "<i2").tobytes() + HASH.pack(rho_hash)
-        try:
-            with open(self.path, "ab") as file:
-                file.write(data + HASH.pack(zlib.crc32(data)))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StorageError(
-                f"Cannot write {self.path}: {reason(error)}.",
-                "Free some space, then resume: what was learned before is safe.",
-            ) from error
+        append(self.path, data + HASH.pack(zlib.crc32(data)))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         """(ranks (P,) int32, hash of the probabilities after them) of every generation that is
@@ -74,10 +64,7 @@ class Lineage:
 
     def cut(self, generations: int) -> None:
         """Drops what follows so many generations: a half-written one, say."""
-        try:
-            os.truncate(self.path, len(self._head) + generations * self._size)
-        except OSError as error:
-            raise StorageError(f"Cannot write {self.path}: {reason(error)}.") from error
+        cut(self.path, len(self._head) + generations * self._size)
 
 
 def replay(lineage: Lineage, threads: int | None = None) -> Lockstep:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StorageError
-from ..storage import reason
+from ..storage import RESUME, reason
 from .log import read_log
 
 #: a field of the log: its name in TensorBoard
@@ -98,5 +98,5 @@ class Events:
     def _failure(self, error: OSError) -> StorageError:
         return StorageError(
             f"Cannot write TensorBoard's events into {self.folder}: {reason(error)}.",
-            "Free some space, then resume: the checkpoint of the last generation is safe.",
+            RESUME,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StorageError
-from ..storage import reason, write_atomically
+from ..storage import append, cut, reason, write_atomically
 from .normaliser import Moments
 
 #: little-endian: mark, version, 0, population, n_obs
@@ -84,24 +84,12 @@ class Lineage:
         elif not self._holds(generation):
             return
         else:
-            try:
-                with open(self.path, "r+b") as file:
-                    file.truncate(HEAD.size + generation * self._size)
-                    os.fsync(file.fileno())
-            except OSError as error:
-                raise self._unwritten(error) from error
+            cut(self.path, HEAD.size + generation * self._size)
         self.whole = True
 
     def append(self, lesson: Lesson) -> None:
-        if not self.whole:
-            return
-        try:
-            with open(self.path, "ab") as file:
-                file.write(lesson.to_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._unwritten(error) from error
+        if self.whole:
+            append(self.path, lesson.to_bytes())
 
     def read(self, first: int, end: int) -> list[bytes]:
         """The lessons of generations `first` ... `end - 1`, as `Lesson.to_bytes` gave them."""
@@ -129,12 +117,6 @@ class Lineage:
                 )
         except OSError:
             return False
-
-    def _unwritten(self, error: OSError) -> StorageError:
-        return StorageError(
-            f"Cannot write {self.path}: {reason(error)}.",
-            "Free some space, then resume: the checkpoint of the last generation is safe.",
-        )
 
 
 def fingerprint(state: dict[str, np.ndarray]) -> bytes:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-from ..errors import StorageError
-from ..storage import reason, write_atomically
+from ..storage import append, write_atomically
 
 
 class Log:
@@ -17,16 +15,7 @@ class Log:
         self.path = path
 
     def append(self, entry: dict) -> None:
-        try:
-            with open(self.path, "a") as file:
-                file.write(json.dumps(entry) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StorageError(
-                f"Cannot write {self.path}: {reason(error)}.",
-                "Free some space, then resume: the checkpoint of the last generation is safe.",
-            ) from error
+        append(self.path, f"{json.dumps(entry)}\n".encode())
 
     def rewind(self, generation: int) -> None:
         """Drops what was logged from `generation` on: it is about to be run again."""
