@@ -1,12 +1,13 @@
-"""Training on devices: the episodes of a generation on all devices of a rig, beside simulated ones.
+"""A fleet: the episodes of a generation on many devices, beside simulated ones.
 
-    learner ── members ──> who is free:  a device's thread     policy to RAM, an episode by STEP
-                                         a simulating thread   some members at once, by the engine
+    Members ──> who is free:  a device's thread     its Seat puts a member there, an episode by STEP
+                              a simulating thread   some members at once, by the engine
     rollout, moments <── what the members earned and saw ──┘
 
 A device gives the engine's bits, and its twin goes along to see that it does. So a run comes to the
 same bits whoever ran which member, and a device that is lost costs an episode that is run again.
-Candidates go to RAM, never to flash. docs/RIG.md says more.
+How a member comes to a device is its Seat's: training uploads it to RAM, never to flash; where the
+devices evolve (`ecedge.evolve`) they draw it themselves. docs/RIG.md says more.
 """
 
 from __future__ import annotations
@@ -16,13 +17,22 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from .devices import find_device, open_device
-from .errors import ClusterError, DeviceRefused, LinkError, UsageError, WorldError
+from .errors import (
+    ClusterError,
+    DeviceRefused,
+    LinkError,
+    LockstepLost,
+    UsageError,
+    WorldError,
+)
 from .hil import SILENCE_MS, Twin, differing_bits
 from .link import Device
 from .link.messages import ErrorCode
@@ -32,13 +42,14 @@ from .tasks import Task
 from .training.learner import Learner
 from .training.lineage import Lineage
 from .training.normaliser import Moments
-from .training.rollout import Part, Population, Rollout
+from .training.rollout import Networks, Part, Population, Rollout
 from .training.settings import Settings
 
 ONE_BIT = "one-bit"  # the kind of network that devices run
 SHARES = 4  # of a simulating thread in a generation: enough for the quick to relieve the slow
 MOST_TRIES = 5  # times that a device may be lost with the same member
 REST, LONGEST_REST = 1.0, 60.0  # s between tries to open a device that was lost
+NEVER = -float("inf")  # when a device was lost that has not been there yet
 POLL = 0.5  # s between looks at who is there
 CLOSE = 30.0  # s for a device to be stopped and closed
 
@@ -48,20 +59,55 @@ BROKEN = ErrorCode.IMAGE, ErrorCode.GOLDEN
 log = logging.getLogger(__name__)
 
 
+class Seat(Protocol):
+    """A device that was just opened, and how members come to it."""
+
+    def prepare(self) -> None:
+        """Brings the device to where it can run members of this generation. None of them waits for
+        it meanwhile."""
+
+    def put(self, number: int) -> Policy:
+        """The device runs this member from its next reset on."""
+
+
+class Members(Protocol):
+    """Whose episodes a fleet runs: of one generation until the next `roll_out`."""
+
+    networks: Networks
+
+    def seat(self, name: str, device: Device) -> Seat: ...
+
+
+Opener = Callable[[], AbstractContextManager[Device]]
+
+
 @dataclass(frozen=True)
 class Fleet:
-    """All devices of a rig, and `simulated` threads beside them, to run a `Trainer`'s episodes on.
+    """Devices, by name what opens them, and `simulated` threads beside them.
 
-    A run whose devices are all gone waits `grace` seconds for one of them.
+    where: what they are all called. A run whose devices are all gone waits `grace` seconds for one
+    of them, but not for those that were never there.
     """
 
-    rig: Rig
+    devices: Mapping[str, Opener]
     simulated: int = 0
     grace: float = 30.0
+    where: str = "the fleet"
 
     def __post_init__(self):
         if self.simulated < 0:
             raise UsageError(f"{self.simulated} threads cannot simulate; give 0 or more.")
+        if not self.devices and not self.simulated:
+            raise UsageError("Nobody is there to run episodes.", "Give a rig, or --simulated N.")
+
+    @classmethod
+    def of(cls, rig: Rig, simulated: int = 0, grace: float = 30.0) -> Fleet:
+        """All devices of a rig. Each is looked for anew whenever it is opened."""
+
+        def opener(name: str) -> Opener:
+            return lambda: open_device(find_device(name, rig))
+
+        return cls({name: opener(name) for name in rig.names}, simulated, grace, rig.where)
 
     def check(self, settings: Settings) -> None:
         """Raises UsageError for a run that no device takes part in."""
@@ -72,21 +118,46 @@ class Fleet:
         self, task: Task, settings: Settings, learner: Learner, lineage: Lineage
     ) -> FleetPopulation:
         self.check(settings)
-        return FleetPopulation(self, task, learner)
+        return FleetPopulation(self, task, Trained(learner))
+
+
+class Trained:
+    """A learner's members for a fleet: each is uploaded whole."""
+
+    def __init__(self, learner: Learner):
+        self.networks = learner.networks
+        self._learner = learner
+
+    def seat(self, name: str, device: Device) -> UploadSeat:
+        return UploadSeat(self._learner, device)
+
+
+class UploadSeat:
+    def __init__(self, learner: Learner, device: Device):
+        self._learner = learner
+        self._device = device
+
+    def prepare(self) -> None:
+        pass
+
+    def put(self, number: int) -> Policy:
+        policy = self._learner.member(number)
+        self._device.upload(policy)
+        return policy
 
 
 class FleetPopulation:
     """`rollout.Population` with its members' episodes on a fleet, to the same bits."""
 
-    def __init__(self, fleet: Fleet, task: Task, learner: Learner):
+    def __init__(self, fleet: Fleet, task: Task, members: Members):
         self._fleet = fleet
-        self._networks = learner.networks
+        self._networks = members.networks
         self._counts = np.zeros(2, np.int64)  # of what devices ran
         size = -(-self._networks.population // (SHARES * max(1, fleet.simulated)))
         self._devices = [
-            DeviceWorker(device.name, fleet.rig, task, learner) for device in fleet.rig.devices
+            DeviceWorker(name, opener, task, members) for name, opener in fleet.devices.items()
         ]
-        simulators = [Simulator(number, task, learner, size) for number in range(fleet.simulated)]
+        simulators = [Simulator(number, task, members, size) for number in range(fleet.simulated)]
         self._workers = [*self._devices, *simulators]
 
     def __enter__(self) -> FleetPopulation:
@@ -124,19 +195,16 @@ class FleetPopulation:
     def _see_that_someone_is_there(self) -> None:
         if self._fleet.simulated:
             return
-        if all(device.is_retired or device.absence > self._fleet.grace for device in self._devices):
-            why = " ".join(f"{device.name}: {device.trouble}" for device in self._devices)
-            raise ClusterError(
-                f"No device of {self._fleet.rig.where} is left to run episodes. {why}",
-                "The checkpoint of the last generation is safe; resume when one is back.",
-            )
+        if not all(device.is_gone(self._fleet.grace) for device in self._devices):
+            return
+        why = " ".join(f"{device.name}: {device.trouble}" for device in self._devices)
+        raise ClusterError(
+            f"No device of {self._fleet.where} is left to run episodes. {why}",
+            "What was learned before is safe; resume when one is back.",
+        ) from self._devices[0].trouble
 
 
 # --- what the threads share -----------------------------------------------------------------
-
-
-class Differs(LinkError):
-    """A device gave other bits than its twin."""
 
 
 class Stopped(Exception):
@@ -203,8 +271,7 @@ class Job:
             if losses >= MOST_TRIES:
                 self._error = ClusterError(
                     f"Devices were lost {losses} times with member {member}; the last: {why}",
-                    "The checkpoint of the last generation is safe; resume when the cause is "
-                    "found.",
+                    "What was learned before is safe; resume when the cause is found.",
                 )
             self._changed.notify_all()
 
@@ -244,11 +311,11 @@ class Worker(threading.Thread):
     """A thread that serves one job after another, until it gets None. A daemon: one that hangs in a
     driver must not keep the program from ending."""
 
-    def __init__(self, name: str, task: Task, learner: Learner):
+    def __init__(self, name: str, task: Task, members: Members):
         super().__init__(name=name, daemon=True)
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._task = task
-        self._learner = learner
+        self._members = members
 
     def run(self) -> None:
         try:
@@ -270,8 +337,8 @@ class Worker(threading.Thread):
 class Simulator(Worker):
     """Runs `size` members at a time by the engine, on plants of its own."""
 
-    def __init__(self, number: int, task: Task, learner: Learner, size: int):
-        super().__init__(f"simulator {number}", task, learner)
+    def __init__(self, number: int, task: Task, members: Members, size: int):
+        super().__init__(f"simulator {number}", task, members)
         self._size = size
         self._populations: dict[int, tuple[StoppablePart, Population]] = {}
 
@@ -296,7 +363,7 @@ class Simulator(Worker):
 
     def _population(self, size: int) -> tuple[StoppablePart, Population]:
         if size not in self._populations:
-            part = StoppablePart(self._learner.networks, size)
+            part = StoppablePart(self._members.networks, size)
             self._populations[size] = part, Population(self._task, part, 1)
         return self._populations[size]
 
@@ -314,30 +381,32 @@ class StoppablePart(Part):
 
 
 class DeviceWorker(Worker):
-    """Runs a member at a time on one device of the rig. A device that is lost is looked for again
+    """Runs a member at a time on one device of the fleet. A device that is lost is looked for again
     and again; one that computes something else than its twin, or takes no policy, is retired."""
 
-    def __init__(self, name: str, rig: Rig, task: Task, learner: Learner):
-        super().__init__(name, task, learner)
-        self.trouble = ""  # what was the matter with it last
+    def __init__(self, name: str, opener: Opener, task: Task, members: Members):
+        super().__init__(name, task, members)
+        self.trouble: WorldError | None = None  # what was the matter with it last
         self.is_retired = False
-        self._rig = rig
-        self._lost_since: float | None = None
+        self._opener = opener
+        self._lost_since: float | None = NEVER
         self._rest = REST
         self._opened = ExitStack()
+        self._seat: Seat | None = None
         self._member = DeviceMember(task)
         self._population: Population | None = None
 
-    @property
-    def absence(self) -> float:
-        """Seconds since it was lost, 0 while it is there."""
-        since = self._lost_since
-        return 0.0 if since is None else time.monotonic() - since
+    def is_gone(self, grace: float) -> bool:
+        """Whether nobody should wait for it: it is retired, or lost for longer than `grace`
+        seconds, or was tried and never there."""
+        lost = self.trouble is not None and self._lost_since is not None
+        return self.is_retired or (lost and time.monotonic() - self._lost_since > grace)
 
     def serve(self, job: Job) -> None:
         while not (job.closed or self.is_retired):
             try:
                 self._open()
+                self._seat.prepare()
             except WorldError as error:  # an emulator may end, too
                 self._lose(error)
                 job.rest(self._rest)
@@ -353,9 +422,10 @@ class DeviceWorker(Worker):
         self._opened.close()
 
     def _open(self) -> None:
-        if self._member.device is None:
-            spec = find_device(self.name, self._rig)
-            self._member.device = self._opened.enter_context(open_device(spec))
+        if self._seat is None:
+            device = self._opened.enter_context(self._opener())
+            self._seat = self._members.seat(self.name, device)
+            self._member.device = device
             self._lost_since = None
 
     def _serve_open(self, job: Job) -> None:
@@ -365,7 +435,7 @@ class DeviceWorker(Worker):
                 self._run(members, job)
             except Stopped:
                 pass
-            except LinkError as error:
+            except (LinkError, LockstepLost) as error:
                 self._lose(error)
                 job.give_back(members, f"{self.name}: {error}")
                 return
@@ -379,21 +449,22 @@ class DeviceWorker(Worker):
         if self._population is None:
             self._population = Population(self._task, self._member, 1)
         moments = job.new_moments(members)
-        self._member.begin(self._learner.member(members.start), job)
+        self._member.begin(self._seat.put(members.start), job)
         rollout = self._population.roll_out(job.seeds[members], moments, job.horizon)
         job.note(members, rollout, moments, self._member.end())
         self._rest = REST
 
     def _lose(self, error: WorldError) -> None:
-        self.is_retired = isinstance(error, Differs) or (
+        self.is_retired = isinstance(error, LockstepLost) or (
             isinstance(error, DeviceRefused) and error.code in BROKEN
         )
-        if f"{error}" != self.trouble:
+        if f"{error}" != f"{self.trouble}":
             fate = "it gets no more members" if self.is_retired else "it is tried again"
             log.warning("%s is lost, and %s: %s", self.name, fate, error)
-        self.trouble = f"{error}"
-        self._lost_since = self._lost_since or time.monotonic()
-        self._member.device = None
+        self.trouble = error
+        if self._lost_since is None:
+            self._lost_since = time.monotonic()
+        self._seat = None
         self._opened.close()
 
 
@@ -402,17 +473,17 @@ class DeviceMember:
 
     population = 1
 
+    device: Device
+
     def __init__(self, task: Task):
-        self.device: Device | None = None
         self._low = np.array(task.low, np.float32)
         self._high = np.array(task.high, np.float32)
 
     def begin(self, policy: Policy, job: Job) -> None:
-        """Puts a policy into the device's RAM."""
+        """The policy that the device runs from its next reset on."""
         self._policy = policy
         self._twin = Twin(policy)
         self._job = job
-        self.device.upload(policy)
 
     def reset(self) -> None:
         self.device.reset(digest=True, silence_ms=SILENCE_MS)
@@ -425,7 +496,7 @@ class DeviceMember:
         raw = self._policy.observation_map.encode(observations[0])
         reply = self.device.step(raw)
         if differing_bits(self.device, self._twin, reply, self._twin.step(raw)):
-            raise Differs(
+            raise LockstepLost(
                 f"{self.device.hello.board} computes something else than its twin.",
                 "`ecedge run` tells where; look at its clock, its supply and its memory.",
             )

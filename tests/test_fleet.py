@@ -75,13 +75,13 @@ def flipped(reply):
 
 @pytest.mark.parametrize("simulated", [0, 2])
 def test_a_run_on_devices_has_the_bits_of_one_machine(tmp_path, short, running, simulated):
-    run(Trainer(SHORT, tmp_path, 1, crew=Fleet(TWO, simulated)))
+    run(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(TWO, simulated)))
     assert result(tmp_path) == short
     assert [one.process.poll() is not None for one in running] == [True, True]
 
 
 def test_a_run_goes_on_with_devices_and_without(tmp_path, short):
-    for _ in itertools.islice(Trainer(SHORT, tmp_path, 1, crew=Fleet(ONE)), 2):
+    for _ in itertools.islice(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(ONE)), 2):
         pass
     run(Trainer.resume(tmp_path, 1))
     assert result(tmp_path) == short
@@ -98,7 +98,7 @@ def test_devices_that_restart_in_the_middle_of_episodes_cost_nothing(
         return reply
 
     steps.append(kill)
-    run(Trainer(SHORT, tmp_path, 1, crew=Fleet(TWO)))
+    run(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(TWO)))
     assert result(tmp_path) == short
     assert len(running) > 2
     assert "is lost, and it is tried again" in caplog.text
@@ -112,14 +112,14 @@ def test_a_device_that_computes_something_else_gets_no_more_members(tmp_path, sh
         return flipped(reply) if len(wrong) > 30 and device is wrong[0] else reply
 
     steps.append(change)
-    run(Trainer(SHORT, tmp_path, 1, crew=Fleet(TWO)))
+    run(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(TWO)))
     assert result(tmp_path) == short
     assert caplog.text.count("gets no more members: virtual computes something else") == 1
     assert max(i for i, device in enumerate(wrong) if device is wrong[0]) < len(wrong) - 1
 
 
 def test_a_run_without_a_right_device_ends_with_its_checkpoint_safe(tmp_path, short, steps):
-    trainer = Trainer(SHORT, tmp_path, 1, crew=Fleet(ONE))
+    trainer = Trainer(SHORT, tmp_path, 1, crew=Fleet.of(ONE))
     generations = iter(trainer)
     next(generations)
     steps.append(lambda _, reply: flipped(reply))
@@ -131,7 +131,7 @@ def test_a_run_without_a_right_device_ends_with_its_checkpoint_safe(tmp_path, sh
 
 
 def test_a_run_whose_devices_stay_away_ends_after_its_grace(tmp_path, running, monkeypatch):
-    generations = iter(Trainer(SHORT, tmp_path, 1, crew=Fleet(ONE, grace=1.0)))
+    generations = iter(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(ONE, grace=1.0)))
     next(generations)
     monkeypatch.setattr(devices, "launch", partial(launch, extra=["--nonsense"]))
     running[-1].process.kill()
@@ -142,7 +142,7 @@ def test_a_run_whose_devices_stay_away_ends_after_its_grace(tmp_path, running, m
 
 
 def test_an_interrupted_generation_leaves_no_device_running(tmp_path, short, running, monkeypatch):
-    generations = iter(Trainer(SHORT, tmp_path, 1, crew=Fleet(TWO, simulated=1)))
+    generations = iter(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(TWO, simulated=1)))
     next(generations)
 
     def interrupt(*_):
@@ -166,12 +166,12 @@ def test_a_member_that_a_device_has_no_room_for_ends_the_run(tmp_path, monkeypat
 
     monkeypatch.setattr(fleet, "open_device", small)
     with pytest.raises(BoardError, match=r"does not fit virtual: it needs .* of policy image"):
-        run(Trainer(SHORT, tmp_path, 1, crew=Fleet(ONE)))
+        run(Trainer(SHORT, tmp_path, 1, crew=Fleet.of(ONE)))
 
 
 def test_no_device_takes_part_in_the_training_of_a_rival(tmp_path):
     with pytest.raises(UsageError, match="No device runs a gru"):
-        Fleet(ONE).check(replace(SHORT, kind="gru"))
+        Fleet.of(ONE).check(replace(SHORT, kind="gru"))
 
 
 # --- the verb -------------------------------------------------------------------------------

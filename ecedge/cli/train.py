@@ -203,7 +203,7 @@ def find_crew(address: str | None, rig: Path | None, simulated: int):
         from ..devices import read_rig
         from ..fleet import Fleet
 
-        return Fleet(read_rig(rig), simulated)
+        return Fleet.of(read_rig(rig), simulated)
     if simulated:
         raise UsageError("--simulated is for --rig; without, --threads says how many run here.")
     if address is None:
