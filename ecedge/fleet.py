@@ -47,7 +47,8 @@ from .training.settings import Settings
 
 ONE_BIT = "one-bit"  # the kind of network that devices run
 SHARES = 4  # of a simulating thread in a generation: enough for the quick to relieve the slow
-MOST_TRIES = 5  # times that a device may be lost with the same member
+MOST_TRIES = 20  # times that a device may be lost with the same member
+LATE, LATE_LEAST = 3.0, 1.0  # a member is late after so many times the slowest other's time, and s
 REST, LONGEST_REST = 1.0, 60.0  # s between tries to open a device that was lost
 NEVER = -float("inf")  # when a device was lost that has not been there yet
 POLL = 0.5  # s between looks at who is there
@@ -178,6 +179,26 @@ class FleetPopulation:
         spikes, substeps = np.add(self._counts, self._networks.counts)
         return int(spikes), int(substeps)
 
+    @property
+    def losses(self) -> int:
+        """Times that devices were lost so far."""
+        return sum(device.losses for device in self._devices)
+
+    def settle(self) -> list[str]:
+        """Has every device brought to where it could run members now, and waits for those that are
+        not gone. The names of those that are there. Raises as `roll_out` does."""
+        job = Job(np.zeros(0, np.int64))
+        for device in self._devices:
+            device.jobs.put(job)
+        try:
+            while waited := {d.name for d in self._devices if not d.is_gone(self._fleet.grace)}:
+                if job.wait_for(waited, POLL):
+                    break
+            self._see_that_someone_is_there()
+        finally:
+            job.close()
+        return [device.name for device in self._devices if device.name in job.ready]
+
     def roll_out(self, seed, moments: Moments | None = None, horizon: int | None = None) -> Rollout:
         """As `rollout.Population.roll_out`. Raises ClusterError when no device is left."""
         self._networks.reset()
@@ -215,18 +236,24 @@ class Job:
     """A generation's episodes: whose are still to be run, and what came of the others.
 
     Threads take members until there are none; what they took they `note`, `give_back` or forget,
-    and then `release`.
+    and then `release`. Who takes single members also takes over those that are late: whoever is
+    done first is noted, to the same bits.
     """
 
-    def __init__(self, seeds: np.ndarray, moments: Moments | None, horizon: int | None):
+    def __init__(
+        self, seeds: np.ndarray, moments: Moments | None = None, horizon: int | None = None
+    ):
         self.seeds = seeds
         self.horizon = horizon
         self.rollout = Rollout(np.zeros(len(seeds)), np.zeros(len(seeds), np.int64))
         self.counts = np.zeros(2, np.int64)
         self.closed = False
         self._moments = moments
+        self.ready: set[str] = set()  # devices that are where members can be run
         self._waiting = deque(range(len(seeds)))
-        self._undone = len(seeds)
+        self._done = np.zeros(len(seeds), bool)
+        self._taken: dict[int, float] = {}  # when, of those that were taken by themselves
+        self._slowest = 0.0  # s that one of them took
         self._losses = Counter()
         self._at_work = 0
         self._error: BaseException | None = None
@@ -245,6 +272,26 @@ class Job:
             self._at_work += 1
             return slice(first, last + 1)
 
+    def take_one(self) -> slice | None:
+        """The next one, or one that is late and that nobody else took over; None when all is done.
+        Waits while others have the last ones."""
+        with self._changed:
+            while not (self.closed or self._waiting):
+                now = time.monotonic()
+                after = max(LATE_LEAST, LATE * self._slowest)
+                for member, since in self._taken.items():
+                    if self._slowest and now - since > after:
+                        self._taken[member] = float("inf")  # nobody more
+                        self._at_work += 1
+                        return slice(member, member + 1)
+                self._changed.wait(POLL)
+            if self.closed:
+                return None
+            member = self._waiting.popleft()
+            self._taken[member] = time.monotonic()
+            self._at_work += 1
+            return slice(member, member + 1)
+
     def new_moments(self, members: slice) -> Moments | None:
         if self._moments is None:
             return None
@@ -252,19 +299,24 @@ class Job:
 
     def note(self, members: slice, rollout: Rollout, moments: Moments | None, counts=(0, 0)):
         with self._changed:
-            if self.closed:
+            if self.closed or self._done[members].all():
                 return
+            since = self._taken.pop(members.start, float("inf"))
+            self._slowest = max(self._slowest, time.monotonic() - since)
             self.rollout.put(members, rollout)
             if moments is not None:
                 self._moments.put(members, moments)
             self.counts += counts
-            self._undone -= members.stop - members.start
-            self.closed = self._undone == 0
+            self._done[members] = True
+            self.closed = bool(self._done.all())
             self._changed.notify_all()
 
     def give_back(self, members: slice, why: str) -> None:
         """They were lost with a device, and go to whoever is free."""
         with self._changed:
+            if self._done[members].all():
+                return
+            self._taken.pop(members.start, None)
             self._waiting.extendleft(reversed(range(members.start, members.stop)))
             self._losses.update(range(members.start, members.stop))
             member, losses = self._losses.most_common(1)[0]
@@ -286,13 +338,26 @@ class Job:
             self._at_work -= 1
             self._changed.notify_all()
 
+    def arrive(self, name: str) -> None:
+        """A device is where members can be run."""
+        with self._changed:
+            self.ready.add(name)
+            self._changed.notify_all()
+
     def wait(self, seconds: float) -> bool:
         """Whether all is done, by then. Raises what ended it."""
+        return self._wait(lambda: self.closed, seconds)
+
+    def wait_for(self, names: set[str], seconds: float) -> bool:
+        """Whether all of these devices have arrived, by then. Raises what ended it."""
+        return self._wait(lambda: names <= self.ready, seconds)
+
+    def _wait(self, what: Callable[[], bool], seconds: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or self._error, seconds)
+            self._changed.wait_for(lambda: what() or self._error, seconds)
             if self._error:
                 raise self._error
-            return self.closed
+            return what()
 
     def close(self) -> None:
         """Lets go of what is still being run, and waits, for a while, for those who run it."""
@@ -388,6 +453,7 @@ class DeviceWorker(Worker):
         super().__init__(name, task, members)
         self.trouble: WorldError | None = None  # what was the matter with it last
         self.is_retired = False
+        self.losses = 0
         self._opener = opener
         self._lost_since: float | None = NEVER
         self._rest = REST
@@ -407,6 +473,7 @@ class DeviceWorker(Worker):
             try:
                 self._open()
                 self._seat.prepare()
+                job.arrive(self.name)
             except WorldError as error:  # an emulator may end, too
                 self._lose(error)
                 job.rest(self._rest)
@@ -430,7 +497,7 @@ class DeviceWorker(Worker):
 
     def _serve_open(self, job: Job) -> None:
         """Runs members until there are none, or the device is lost."""
-        while (members := job.take(1)) is not None:
+        while (members := job.take_one()) is not None:
             try:
                 self._run(members, job)
             except Stopped:
@@ -462,6 +529,7 @@ class DeviceWorker(Worker):
             fate = "it gets no more members" if self.is_retired else "it is tried again"
             log.warning("%s is lost, and %s: %s", self.name, fate, error)
         self.trouble = error
+        self.losses += 1
         if self._lost_since is None:
             self._lost_since = time.monotonic()
         self._seat = None

@@ -11,7 +11,7 @@ from twins import quick_twin, random_counts, random_policy
 from ecedge import reference
 from ecedge.errors import DeviceRefused
 from ecedge.evolve import Lockstep, Origin
-from ecedge.link import ErrorCode, Evolving, MessageType
+from ecedge.link import ErrorCode, Evolving, MessageType, learned_hash
 from ecedge.link.messages import learn_request, member_request, ranks_request, rho_put_request
 from ecedge.model import Policy
 
@@ -73,6 +73,24 @@ def test_probabilities_that_were_kept_can_be_put_back(device):
     assert again.put_rho(twin.planes) == twin.rho_hash == zlib.crc32(again.rho())
     evolving.draw(2)
     assert_runs(device, twin.member(2))
+
+
+@needs_room
+def test_a_device_tells_a_new_host_what_it_has_learned(device):
+    device.upload(POLICY)
+    assert learned_hash(device) is None
+    twin = Lockstep(origin(), 1)
+    evolving = begin(device, twin.origin)
+    device.connect()
+    assert learned_hash(device) == twin.rho_hash
+    ranks = reference.centered_ranks(np.arange(POPULATION))
+    device.request(MessageType.RANKS, ranks_request(0, ranks))
+    device.request(MessageType.LEARN, learn_request(0, 0, 3))
+    assert learned_hash(device) is None
+    twin.learn(ranks)
+    device.request(MessageType.LEARN, learn_request(0, 3, 1 << 31))
+    assert learned_hash(device) == twin.rho_hash
+    assert evolving.rho() == twin.planes
 
 
 @needs_room

@@ -188,7 +188,8 @@ def test_a_device_that_restarts_learns_on_from_where_its_twin_is(
     assert len(started) > 2
 
 
-def test_the_first_difference_ends_the_run_with_both_states_kept(tmp_path, policy):
+@pytest.mark.parametrize("generations", [2, 4])
+def test_the_first_difference_ends_the_run_with_both_states_kept(tmp_path, policy, generations):
     def opener():
         @contextlib.contextmanager
         def opened():
@@ -205,15 +206,13 @@ def test_the_first_difference_ends_the_run_with_both_states_kept(tmp_path, polic
 
         return opened()
 
-    run = Run.begin(tmp_path / "run", PLAN, policy)
-    generations = run.on(opener)
-    next(generations)
-    with pytest.raises(LockstepLost, match=r"After generation 1 the device's probabilities are"):
-        next(generations)
-    kept = [(tmp_path / "run" / name).read_bytes() for name in ("device.rho", "twin.rho")]
-    assert kept[0] != kept[1]
-    assert len(kept[0]) == len(kept[1]) == policy.spec.n_synapses
-    assert len(list(Lineage.open(tmp_path / "run/lineage.bin"))) == 1
+    run = Run.begin(tmp_path / "run", replace(PLAN, generations=generations), policy)
+    with pytest.raises(LockstepLost, match=r"After generation 1 device's probabilities are"):
+        finish(run, opener)
+    kept = [(tmp_path / "run" / name).read_bytes() for name in ("device.rho", "device.twin.rho")]
+    assert kept[0] != kept[1] == run.twin.planes
+    assert len(kept[0]) == policy.spec.n_synapses
+    assert len(list(Lineage.open(tmp_path / "run/lineage.bin"))) == 2
 
 
 # -- the verb ------------------------------------------------------------------------------------

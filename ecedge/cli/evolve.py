@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import INTERRUPTED, AsJson, DeviceName, RigFile, device_of
+from .options import INTERRUPTED, AsJson, DeviceName, device_of
 from .train import folder_name, option
 
 
@@ -22,8 +22,18 @@ def evolve(
     resume: Annotated[
         Path | None, option("Go on with the run in this folder.", metavar="FOLDER")
     ] = None,
-    device: DeviceName = "virtual",
-    rig: RigFile = None,
+    device: DeviceName = None,
+    rig: Annotated[
+        Path | None,
+        option(
+            "Learn on all devices of this rig file at once; with --device on that one of them. "
+            "See docs/RIG.md.",
+            metavar="FILE",
+        ),
+    ] = None,
+    simulated: Annotated[
+        int, option("Threads that run members here, beside devices or without any.")
+    ] = 0,
     policy: Annotated[
         Path | None,
         option("A policy.onnx to begin with. Default: none, from scratch.", "--policy", "-p"),
@@ -46,22 +56,24 @@ def evolve(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a device learn by itself: evolution where the policy runs.
+    """Let devices learn by themselves: evolution where the policy runs.
 
-    The device draws every member of a generation, runs its episodes on the plant that this computer
-    simulates, and learns from how they rank: 8-bit probabilities in the memory for uploads, which
-    ends with the device's power. The host's twin learns the same, and their hashes are compared
-    after every generation. The run's folder holds `policy.onnx` (the best by evaluation),
-    `lineage.bin` (seeds and ranks, from which all is learned again) and `log.jsonl`.
+    A device draws members of a generation, runs their episodes on the plant that this computer
+    simulates, and learns from how all of them rank: 8-bit probabilities in the memory for uploads,
+    which ends with the device's power. The host's twin learns the same, and their hashes are
+    compared after every generation. One device learns (default: the virtual one), or all of a rig:
+    members go to whoever is free, and what is learned is the same. The run's folder holds
+    `policy.onnx` (the best by evaluation), `log.jsonl` and `lineage.bin`: seeds and ranks, from
+    which `ecedge replay` learns all again.
 
     Example: `ecedge evolve CartPole-v1 --device mps2-an386 --target 500`
     """
-    from ..devices import open_device
     from ..evolve import Plan, Run, policy_from_scratch
     from ..policy_file import load_policy
     from ..tasks import find_task
     from ..training.settings import Settings
 
+    fleet = find_fleet(device, rig, simulated)
     changes = {"generations": generations, "target": target}
     changes = {name: value for name, value in changes.items() if value is not None}
     if resume is not None:
@@ -84,7 +96,7 @@ def evolve(
         plan = Plan(declared.declaration or task, certainty=certainty, **numbers)
         run = Run.begin(out or Path("runs") / f"evolve-{folder_name(task)}-seed{seed}", plan, start)
     try:
-        for generation in run.on(lambda: open_device(device_of(device, rig))):
+        for generation in run.by(fleet):
             print(describe(generation), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(
@@ -98,7 +110,13 @@ def evolve(
         "generations": run.twin.generation,
         "rho_hash": f"{run.twin.rho_hash:08x}",
         "evaluation": run.best,
+        "settled": run.settled,
     }
+    if absent := [name for name in fleet.devices if name not in run.settled]:
+        print(
+            f"ecedge: {', '.join(absent)} has not learned all: it is not there, or differs.",
+            file=sys.stderr,
+        )
     if as_json:
         print(json.dumps(result))
     else:
@@ -106,6 +124,19 @@ def evolve(
             f"{run.policy_file}: mean return {run.best:.1f} over "
             f"{run.plan.evaluation_episodes} episodes; probabilities {result['rho_hash']}"
         )
+
+
+def find_fleet(device: str | None, rig: Path | None, simulated: int):
+    """Who learns: one device, or all of a rig, or nobody but threads that simulate."""
+    from ..devices import open_device, read_rig
+    from ..fleet import Fleet
+
+    if device is None and rig is not None:
+        return Fleet.of(read_rig(rig), simulated)
+    if device is None and simulated:
+        return Fleet({}, simulated)
+    name = device or "virtual"
+    return Fleet({"device": lambda: open_device(device_of(name, rig))}, simulated)
 
 
 def describe(generation) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..engine import Batch
 from ..errors import PolicyError, StorageError
 from ..model import Policy
 from ..storage import append, cut, reason, write_atomically
@@ -67,10 +68,10 @@ class Lineage:
         cut(self.path, len(self._head) + generations * self._size)
 
 
-def replay(lineage: Lineage, threads: int | None = None) -> Lockstep:
+def replay(lineage: Lineage, threads: int | None = None, networks: Batch | None = None) -> Lockstep:
     """The probabilities after all generations of a lineage. StorageError: they are not what its
-    hashes say."""
-    twin = Lockstep(lineage.origin, threads)
+    hashes say. networks: as of `Lockstep`."""
+    twin = Lockstep(lineage.origin, threads, networks)
     for ranks, rho_hash in lineage:
         twin.learn(ranks)
         if twin.rho_hash != rho_hash:

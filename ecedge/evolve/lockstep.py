@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from dataclasses import dataclass
 
@@ -48,15 +49,24 @@ def check_population(population: int) -> None:
 class Lockstep:
     """What a device's probabilities must be after every generation.
 
-    rho: (n_synapses,) uint8. Members are drawn when a generation begins.
+    rho: (n_synapses,) uint8. networks: the members, drawn when a generation begins; a batch of the
+    origin's spec and population. While one thread learns, others may ask for what was learned.
     """
 
-    def __init__(self, origin: Origin, threads: int | None = None):
+    def __init__(self, origin: Origin, threads: int | None = None, networks: Batch | None = None):
         self.origin = origin
-        self.generation = 0
         self.rho = softened(origin.policy.synapses, origin.one)
-        self._networks = Batch(origin.policy.spec, origin.population, threads)
+        self.networks = networks or Batch(origin.policy.spec, origin.population, threads)
+        self.networks.set_map(origin.policy.observation_map)
+        self._ranks: list[np.ndarray] = []
+        self._hashes = [self.rho_hash]
+        self._turn = threading.Lock()
         self._draw()
+
+    @property
+    def generation(self) -> int:
+        """Generations that are learned."""
+        return len(self._ranks)
 
     @property
     def planes(self) -> bytes:
@@ -69,7 +79,7 @@ class Lockstep:
 
     def member(self, number: int) -> Policy:
         """One of this generation's, without a proof."""
-        return self._policy(self._networks.store(number))
+        return self._policy(self.networks.store(number))
 
     def decided(self) -> Policy:
         """The deterministic policy, as it is kept: with its proof."""
@@ -77,14 +87,43 @@ class Lockstep:
 
     def learn(self, ranks) -> None:
         """Ends the generation: (population,) ranks that sum to 0."""
-        gradient = self._networks.gradient(np.asarray(ranks, np.int32))
+        ranks = np.array(ranks, np.int32)
+        gradient = self.networks.gradient(ranks)
         origin = self.origin
-        self.rho = update_rho(self.rho, gradient, origin.step, origin.seed, self.generation)
-        self.generation += 1
+        rho = update_rho(self.rho, gradient, origin.step, origin.seed, self.generation)
+        with self._turn:
+            self.rho = rho
+            self._hashes.append(self.rho_hash)
+            self._ranks.append(ranks)
         self._draw()
 
+    def now(self) -> tuple[int, bytes]:
+        """The generation and the probabilities of one moment, as a device holds them."""
+        with self._turn:
+            return self.generation, self.planes
+
+    def ranks_of(self, generation: int) -> np.ndarray:
+        """(population,) int32 that ended a generation."""
+        return self._ranks[generation]
+
+    def hash_after(self, generations: int) -> int:
+        """The hash of what so many generations taught."""
+        return self._hashes[generations]
+
+    def generation_of(self, rho_hash: int | None) -> int | None:
+        """How many generations teach what has this hash: at least one, None where none do."""
+        found = [number for number, known in enumerate(self._hashes) if known == rho_hash]
+        return found[-1] if found and found[-1] else None
+
+    def before(self, generation: int) -> Lockstep:
+        """What the first so many generations taught, learned again."""
+        twin = Lockstep(self.origin)
+        for ranks in self._ranks[:generation]:
+            twin.learn(ranks)
+        return twin
+
     def _draw(self) -> None:
-        self._networks.sample(self.rho, self.origin.seed, self.generation)
+        self.networks.sample(self.rho, self.origin.seed, self.generation)
 
     def _policy(self, synapses) -> Policy:
         policy = self.origin.policy

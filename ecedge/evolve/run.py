@@ -1,24 +1,22 @@
-"""A device that learns on the host's plant, and the folder that holds what it learned.
+"""Devices that learn on the host's plant, and the folder that holds what they learned.
 
-MEMBER, episode ──> return      of each member, step by step, its twin along
-RANKS, LEARN    ──> rho hash    must be the twin's
+MEMBER, episode ──> return      of each member, step by step, its twin along: whoever is free
 lineage.bin     <── ranks, hash; on the disk before the next generation begins
+RANKS, LEARN    ──> rho hash    of each device, before its next member; must be the twin's
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import DeviceRefused, LinkError, LockstepLost, StorageError, UsageError
-from ..hil import run_episodes
-from ..link import Device, ErrorCode, Evolving
+from ..errors import ClusterError, StorageError, UsageError
+from ..fleet import Fleet, FleetPopulation, Opener
 from ..model import Policy
 from ..policy_file import PolicyInfo, save_policy
 from ..reference import centered_ranks, step_size, with_golden_trace
@@ -31,12 +29,10 @@ from ..training.rollout import Population, evaluate
 from ..training.settings import Settings
 from .lineage import Lineage, replay
 from .lockstep import Lockstep, Origin, check_population
+from .seat import Drawn
 
 LINEAGE, PLAN, LOG, POLICY, LOCK = "lineage.bin", "plan.json", "log.jsonl", "policy.onnx", ".lock"
-DEVICE_RHO, TWIN_RHO = "device.rho", "twin.rho"  # where the first difference is kept
-#: refusals that another try does not change
-FINAL = ErrorCode.TYPE, ErrorCode.LENGTH, ErrorCode.CAPACITY, ErrorCode.ARGUMENT
-MOST_LOSSES = 20  # of the device, without a generation in between
+DEVICE_RHO, TWIN_RHO = ".rho", ".twin.rho"  # behind a device's name: its first difference
 EPISODES, EVALUATION = range(2)  # streams of seeds
 
 
@@ -77,7 +73,7 @@ class Plan:
 @dataclass(frozen=True)
 class Generation:
     """What a generation showed: returns of its members, the deterministic policy's mean return
-    where it was evaluated, the hash of what was learned. losses: times that the device was lost."""
+    where it was evaluated, the hash of what was learned. losses: times that devices were lost."""
 
     generation: int
     mean: float
@@ -91,14 +87,16 @@ class Generation:
 
 
 class Run:
-    """Evolution on a device, in a folder: iterate to run it.
+    """Evolution on devices, in a folder: iterate to run it.
 
         Run.begin(folder, plan, policy)           a new one
         Run.resume(folder)                        goes on after the last generation of its lineage
-        for generation in run.on(opener): ...     opener() opens the device, again after it was lost
+        for generation in run.by(fleet): ...      on many devices and threads, or
+        for generation in run.on(opener): ...     on one; opener() opens it, again after it was lost
 
-    Raises LockstepLost, with both probabilities kept in the folder, when device and twin differ,
-    and the last LinkError when the device was lost too often.
+    Whoever runs which member, and is lost or not, the lineage is the same. A device that differs
+    from its twin gets no more members, and both probabilities are kept in the folder.
+    settled: names of the devices that had learned all when the run ended.
     """
 
     def __init__(self, folder: Path, plan: Plan, lineage: Lineage, twin: Lockstep):
@@ -106,6 +104,7 @@ class Run:
         self.plan = plan
         self.twin = twin
         self._lineage = lineage
+        self.settled: list[str] = []
         self._log = Log(folder / LOG)
         self._best = -np.inf
 
@@ -116,14 +115,15 @@ class Run:
             raise UsageError(
                 f"{folder} already holds a run.", "Go on with it: --resume, or choose another."
             )
-        task_of(plan, policy)
         origin = plan.origin(policy)
+        networks = networks_of(plan, policy)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"Cannot make the folder {folder}: {reason(error)}.") from error
         write_atomically(folder / PLAN, json.dumps(asdict(plan), indent=2).encode())
-        return cls(folder, plan, Lineage.create(folder / LINEAGE, origin), Lockstep(origin))
+        lineage = Lineage.create(folder / LINEAGE, origin)
+        return cls(folder, plan, lineage, Lockstep(origin, networks=networks))
 
     @classmethod
     def resume(cls, folder: Path, **changes) -> Run:
@@ -134,7 +134,8 @@ class Run:
             plan = Plan(**json.loads((folder / PLAN).read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise StorageError(f"{folder / PLAN} cannot be read: {error}.") from error
-        run = cls(folder, replace(plan, **changes), lineage, replay(lineage))
+        twin = replay(lineage, networks=networks_of(plan, lineage.origin.policy))
+        run = cls(folder, replace(plan, **changes), lineage, twin)
         logged = read_log(folder / LOG)[: run.twin.generation]
         run._best = max([entry["evaluation"] or -np.inf for entry in logged], default=-np.inf)
         return run
@@ -148,44 +149,53 @@ class Run:
         """The best evaluation so far."""
         return self._best
 
-    def on(self, opener: Callable[[], AbstractContextManager[Device]]) -> Iterator[Generation]:
+    def by(self, fleet: Fleet) -> Iterator[Generation]:
+        """Raises ClusterError when no device of the fleet is left; if there was but one, what was
+        the matter with it, LockstepLost say."""
         plan, twin = self.plan, self.twin
         task = task_of(plan, twin.origin.policy)
-        with lock_file(self.folder / LOCK), ExitStack() as stack:
+        with lock_file(self.folder / LOCK):
             self._lineage.cut(twin.generation)
             self._log.rewind(twin.generation)
-            seat = stack.enter_context(Seat(opener, twin))
-            while twin.generation < plan.generations and not self._target_reached():
-                yield self._run_generation(seat, task)
+            with FleetPopulation(fleet, task, Drawn(twin, self._keep)) as population:
+                try:
+                    while twin.generation < plan.generations and not self._target_reached():
+                        yield self._run_generation(population, task)
+                    self.settled = population.settle()
+                except ClusterError as error:
+                    if len(fleet.devices) == 1 and error.__cause__:
+                        raise error.__cause__ from None
+                    raise
+
+    def on(self, opener: Opener) -> Iterator[Generation]:
+        return self.by(Fleet({"device": opener}))
+
+    def _keep(self, name: str, device_rho: bytes, twin_rho: bytes) -> None:
+        write_atomically(self.folder / f"{name}{TWIN_RHO}", twin_rho)
+        write_atomically(self.folder / f"{name}{DEVICE_RHO}", device_rho)
 
     def _target_reached(self) -> bool:
         return self.plan.target is not None and self._best >= self.plan.target
 
-    def _run_generation(self, seat: Seat, task: Task) -> Generation:
+    def _run_generation(self, population: FleetPopulation, task: Task) -> Generation:
         begun = time.perf_counter()
         plan, twin = self.plan, self.twin
-        number = twin.generation
+        number, losses = twin.generation, population.losses
         (seed,) = seeds_of(plan.seed, EPISODES, number, 1)
-        runs = [seat.run(member, task, seed) for member in range(plan.population)]
-        returns = np.array([episode.total for episode in runs])
+        rollout = population.roll_out(seed)
+        returns = rollout.returns
         ranks = centered_ranks(returns)
         twin.learn(ranks)
-        try:
-            seat.learn(ranks)
-        except LockstepLost:
-            write_atomically(self.folder / TWIN_RHO, twin.planes)
-            write_atomically(self.folder / DEVICE_RHO, seat.rho())
-            raise
         self._lineage.append(ranks, twin.rho_hash)
         generation = Generation(
             number,
             float(returns.mean()),
             float(returns.max()),
             float(returns.min()),
-            sum(len(episode.steps) for episode in runs),
+            rollout.steps,
             self._evaluate(task) if twin.generation % plan.evaluate_every == 0 else None,
             f"{twin.rho_hash:08x}",
-            seat.take_losses(),
+            population.losses - losses,
             time.perf_counter() - begun,
         )
         self._log.append(asdict(generation))
@@ -202,99 +212,6 @@ class Run:
             info = PolicyInfo(task.id, task.low, task.high, learned)
             save_policy(self.policy_file, policy, info)
         return mean
-
-
-class Seat:
-    """The device, opened again and brought to where its twin is whenever it was lost."""
-
-    def __init__(self, opener: Callable[[], AbstractContextManager[Device]], twin: Lockstep):
-        self._opener = opener
-        self._twin = twin
-        self._opened = ExitStack()
-        self._evolving: Evolving | None = None
-        self._losses = self._told = self._in_a_row = 0
-
-    def __enter__(self) -> Seat:
-        self._open()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._opened.close()
-
-    def run(self, member: int, task: Task, seed: int):
-        """An episode of a member of this generation."""
-        policy = self._twin.member(member)
-
-        def once(evolving: Evolving):
-            evolving.draw(member)
-            (episode,) = run_episodes(evolving.device, policy, task, 1, seed)
-            if episode.differing_bits:
-                raise LockstepLost(
-                    f"Member {member} of generation {self._twin.generation} differs from its twin "
-                    f"by {episode.differing_bits} bits.",
-                    "Look at the device's clock, supply and memory.",
-                )
-            return episode
-
-        return self._insist(once)
-
-    def learn(self, ranks) -> None:
-        """The device learns what its twin has learned just now."""
-        wanted = self._twin.generation
-
-        def once(evolving: Evolving):
-            if evolving.generation < wanted:  # else it was lost, and brought here since
-                evolving.learn(ranks)
-            if evolving.rho_hash != self._twin.rho_hash:
-                raise LockstepLost(
-                    f"After generation {wanted - 1} the device's probabilities are "
-                    f"{evolving.rho_hash:08x}, its twin's {self._twin.rho_hash:08x}.",
-                    f"Both are kept: {DEVICE_RHO} and {TWIN_RHO} in the run's folder.",
-                )
-
-        self._insist(once)
-        self._in_a_row = 0
-
-    def rho(self) -> bytes:
-        return self._insist(Evolving.rho)
-
-    def take_losses(self) -> int:
-        """Times that the device was lost since this was asked last."""
-        losses, self._told = self._losses - self._told, self._losses
-        return losses
-
-    def _insist(self, work):
-        """`work` of the device, again from its beginning where the device was lost in it."""
-        while True:
-            try:
-                if self._evolving is None:
-                    self._open()
-                return work(self._evolving)
-            except LinkError as error:
-                if isinstance(error, DeviceRefused) and error.code in FINAL:
-                    raise
-                self._lose(error)
-
-    def _lose(self, error: LinkError) -> None:
-        self._losses += 1
-        self._in_a_row += 1
-        self._evolving = None
-        self._opened.close()
-        if self._in_a_row >= MOST_LOSSES:
-            raise error
-
-    def _open(self) -> None:
-        twin = self._twin
-        origin = twin.origin
-        device = self._opened.enter_context(self._opener())
-        device.upload(origin.policy)
-        evolving = Evolving(
-            device, origin.policy, origin.seed, origin.step, origin.population, twin.generation,
-            origin.one,
-        )  # fmt: skip
-        if evolving.rho_hash != twin.rho_hash:
-            evolving.put_rho(twin.planes)
-        self._evolving = evolving
 
 
 def policy_from_scratch(settings: Settings) -> Policy:
@@ -319,6 +236,11 @@ def task_of(plan: Plan, policy: Policy) -> Task:
     if (task.n_obs, task.n_act, task.actions) != (spec.n_obs, spec.n_act, spec.actions):
         raise UsageError(f"The policy does not fit {task.id}.")
     return replace(task, max_episode_steps=min(most, task.max_episode_steps or most))
+
+
+def networks_of(plan: Plan, policy: Policy) -> OneBitNetworks:
+    """A generation's members, in the task's terms."""
+    return OneBitNetworks(policy.spec, task_of(plan, policy), plan.population)
 
 
 def seeds_of(seed: int, stream: int, number: int, count: int) -> list[int]:

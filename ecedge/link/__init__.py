@@ -2,7 +2,7 @@
 
 from .codec import FrameReader, Packet, decode_frame, encode_frame
 from .device import Device, LinkStatistics, period_ticks
-from .evolving import Evolving
+from .evolving import Evolving, learned_hash
 from .faulty import Faults, FaultyTransport, Proxy
 from .messages import (
     IMAGE_VERSION,
@@ -54,6 +54,7 @@ __all__ = [
     "Transport",
     "decode_frame",
     "encode_frame",
+    "learned_hash",
     "open_transport",
     "period_ticks",
     "serial_ports",
