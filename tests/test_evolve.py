@@ -128,9 +128,11 @@ def test_a_lineage_with_a_flipped_bit_tells_nothing_wrong(tmp_path, clean):
         damaged = bytearray(clean)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
-        with contextlib.suppress(StorageError):
-            found = [(ranks.tolist(), rho_hash) for ranks, rho_hash in Lineage.open(path)]
+        with pytest.raises(StorageError):
+            lineage = Lineage.open(path)
+            found = [(ranks.tolist(), rho_hash) for ranks, rho_hash in lineage]
             assert found == records[: len(found)] and len(found) < len(records)
+            lineage.check()
 
 
 def test_a_lineage_whose_hash_is_another_is_not_replayed(tmp_path, clean):
@@ -140,6 +142,57 @@ def test_a_lineage_whose_hash_is_another_is_not_replayed(tmp_path, clean):
     path.write_bytes(clean[:-size] + body + struct.pack("<I", zlib.crc32(body)))
     with pytest.raises(StorageError, match=r"replays to other probabilities in generation 3"):
         replay(Lineage.open(path))
+
+
+def test_the_policy_of_a_lineage_is_the_one_that_was_learned(tmp_path, policy):
+    run = Run.begin(tmp_path / "run", replace(PLAN, generations=2), policy)
+    finish(run)
+    generation = load_policy(run.policy_file)[1].training["generation"]
+    out = tmp_path / "policy.onnx"
+    words = "--generations", f"{generation}", "--out", out, "--json"
+    code, text, err = ecedge("replay", run.folder, *words)
+    assert code == 0, err
+    (again, info), (best, best_info) = load_policy(out), load_policy(run.policy_file)
+    assert again.image == best.image
+    assert (info.task, info.training["generation"]) == (best_info.task, generation)
+    assert json.loads(text)["hash"] == best.hash
+    alone = tmp_path / "some.bin"
+    alone.write_bytes((run.folder / "lineage.bin").read_bytes())
+    code, text, err = ecedge("replay", alone, "--json")
+    assert json.loads(text)["rho_hash"] == f"{run.twin.rho_hash:08x}"
+    assert_misuse(ecedge("replay", alone, "-o", out), "does not tell its task")
+    assert_misuse(ecedge("replay", alone, "--generations", "3"), "holds 2 generations, not 3")
+
+
+def test_a_lineage_that_is_not_whole_is_one_sentence(tmp_path, clean):
+    path, size = tmp_path / "lineage.bin", 2 * PLAN.population + 8
+    head = len(clean) - PLAN.generations * size
+    whole = set(range(head, len(clean) + 1, size))
+    for length in range(5, len(clean) + 1):
+        path.write_bytes(clean[:length])
+        if length in whole:
+            assert Lineage.open(path).check() == (length - head) // size
+        else:
+            with pytest.raises(StorageError, match=r"no lineage|damaged|bytes behind generation"):
+                Lineage.open(path).check()
+
+
+@pytest.mark.parametrize(
+    "name, length, complaint",
+    [
+        ("lineage.bin", 3, "is neither a recording"),
+        ("lineage.bin", 60, "is damaged"),
+        ("lineage.bin", -1, "19 bytes behind generation 3 that are none"),
+        ("log.jsonl", None, "is neither a recording"),
+        ("policy.onnx", None, "is neither a recording"),
+        ("none", None, "There is no recording"),
+    ],
+)
+def test_what_cannot_be_replayed_is_one_sentence(tmp_path, clean, name, length, complaint):
+    path = tmp_path / name
+    if name != "none":
+        path.write_bytes(clean[:length] if name == "lineage.bin" else b"ECLN" + bytes(99))
+    assert_misuse(ecedge("replay", path), complaint)
 
 
 # -- a run ---------------------------------------------------------------------------------------

@@ -1,16 +1,20 @@
 """Evolution on a device, in lock step with its twin on the host: docs/EVOLVE.md."""
 
-from .lineage import Lineage, replay
+from .lineage import Lineage, is_lineage, replay
 from .lockstep import Lockstep, Origin
-from .run import Generation, Plan, Run, policy_from_scratch
+from .run import LINEAGE, PLAN, Generation, Plan, Run, policy_from_scratch, read_plan
 
 __all__ = [
+    "LINEAGE",
+    "PLAN",
     "Generation",
     "Lineage",
     "Lockstep",
     "Origin",
     "Plan",
     "Run",
+    "is_lineage",
     "policy_from_scratch",
+    "read_plan",
     "replay",
 ]

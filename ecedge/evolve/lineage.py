@@ -9,15 +9,17 @@ Little-endian. A head, then a record for every generation, each of the same size
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ..engine import Batch
-from ..errors import PolicyError, StorageError
+from ..errors import PolicyError, StorageError, UsageError
 from ..model import Policy
 from ..storage import append, cut, reason, write_atomically
 from .lockstep import Lockstep, Origin
@@ -63,16 +65,38 @@ class Lineage:
             ranks = np.frombuffer(record, "<i2", self.origin.population).astype(np.int32)
             yield ranks, HASH.unpack_from(record, 2 * self.origin.population)[0]
 
+    def check(self) -> int:
+        """The number of its generations. StorageError: something follows them that is none."""
+        whole = sum(1 for _ in self)
+        if rest := len(_read(self.path)) - len(self._head) - whole * self._size:
+            raise StorageError(
+                f"{self.path} holds {rest} bytes behind generation {whole} that are none.",
+                f"A power cut leaves such at the end; --generations {whole} leaves them out.",
+            )
+        return whole
+
     def cut(self, generations: int) -> None:
         """Drops what follows so many generations: a half-written one, say."""
         cut(self.path, len(self._head) + generations * self._size)
 
 
-def replay(lineage: Lineage, threads: int | None = None, networks: Batch | None = None) -> Lockstep:
-    """The probabilities after all generations of a lineage. StorageError: they are not what its
-    hashes say. networks: as of `Lockstep`."""
+def is_lineage(path: Path) -> bool:
+    """Whether a file begins as a lineage does."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(len(MARK)) == MARK
+    return False
+
+
+def replay(
+    lineage: Lineage,
+    threads: int | None = None,
+    networks: Batch | None = None,
+    generations: int | None = None,
+) -> Lockstep:
+    """The probabilities after all generations of a lineage, or after the first so many. networks:
+    as of `Lockstep`. StorageError: they are not what its hashes say."""
     twin = Lockstep(lineage.origin, threads, networks)
-    for ranks, rho_hash in lineage:
+    for ranks, rho_hash in islice(lineage, generations):
         twin.learn(ranks)
         if twin.rho_hash != rho_hash:
             raise StorageError(
@@ -80,6 +104,11 @@ def replay(lineage: Lineage, threads: int | None = None, networks: Batch | None 
                 f"{twin.generation - 1}: {twin.rho_hash:08x}, not {rho_hash:08x}.",
                 "It is of another ecedge, or was changed.",
             )
+    if generations is not None and twin.generation < generations:
+        raise UsageError(
+            f"{lineage.path} holds {twin.generation} generations, not {generations}.",
+            "Give fewer, or none for all.",
+        )
     return twin
 
 

@@ -130,10 +130,7 @@ class Run:
         """`changes` replace what does not alter what was learned: generations, target."""
         folder = Path(folder)
         lineage = Lineage.open(folder / LINEAGE)
-        try:
-            plan = Plan(**json.loads((folder / PLAN).read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise StorageError(f"{folder / PLAN} cannot be read: {error}.") from error
+        plan = read_plan(folder)
         twin = replay(lineage, networks=networks_of(plan, lineage.origin.policy))
         run = cls(folder, replace(plan, **changes), lineage, twin)
         logged = read_log(folder / LOG)[: run.twin.generation]
@@ -212,6 +209,14 @@ class Run:
             info = PolicyInfo(task.id, task.low, task.high, learned)
             save_policy(self.policy_file, policy, info)
         return mean
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of the run in a folder."""
+    try:
+        return Plan(**json.loads((folder / PLAN).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(f"{folder / PLAN} cannot be read: {error}.") from error
 
 
 def policy_from_scratch(settings: Settings) -> Policy:
