@@ -204,9 +204,9 @@ class Proxy:
             threading.Thread(target=proxy.serve).start()
             ... Device(open_transport(proxy.url)) ...
 
-    One host at a time; the line to the device is opened for each anew. A cut ends both. baud: as
-    of open_transport. listen: (host, port), port 0 for any. Raises NoDevice when the device's port
-    cannot be opened now, UsageError when nobody can listen there.
+    One host at a time; the line to the device is opened for each anew, at what `port` is by then. A
+    cut ends both. baud: as of open_transport. listen: (host, port), port 0 for any. Raises NoDevice
+    when the device's port cannot be opened now, UsageError when nobody can listen there.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class Proxy:
         self._listener.settimeout(TICK)
         self.url = "socket://{}:{}".format(*self._listener.getsockname()[:2])
         self.hosts = 0
-        self._port, self._baud = port, baud
+        self.port, self._baud = port, baud
         self._faults = faults
         self._lifetimes = random.Random(f"{seed} lifetime")
         self._out = FaultyStream(faults, seed, "host")
@@ -263,7 +263,7 @@ class Proxy:
             self.hosts += 1
             with host, contextlib.suppress(LinkError):
                 host.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._join(host, open_transport(self._port, self._baud))
+                self._join(host, open_transport(self.port, self._baud))
 
     def _join(self, host: socket.socket, device: Transport) -> None:
         """Both directions, until either side or a cut ends them."""
