@@ -68,7 +68,10 @@ class Seat(Protocol):
         it meanwhile."""
 
     def put(self, number: int) -> Policy:
-        """The device runs this member from its next reset on."""
+        """The device is to run this member next."""
+
+    def begin(self) -> None:
+        """Begins the member's episode, with a digest."""
 
 
 class Members(Protocol):
@@ -145,6 +148,9 @@ class UploadSeat:
         policy = self._learner.member(number)
         self._device.upload(policy)
         return policy
+
+    def begin(self) -> None:
+        self._device.reset(digest=True, silence_ms=SILENCE_MS)
 
 
 class FleetPopulation:
@@ -516,7 +522,7 @@ class DeviceWorker(Worker):
         if self._population is None:
             self._population = Population(self._task, self._member, 1)
         moments = job.new_moments(members)
-        self._member.begin(self._seat.put(members.start), job)
+        self._member.begin(self._seat, self._seat.put(members.start), job)
         rollout = self._population.roll_out(job.seeds[members], moments, job.horizon)
         job.note(members, rollout, moments, self._member.end())
         self._rest = REST
@@ -547,14 +553,15 @@ class DeviceMember:
         self._low = np.array(task.low, np.float32)
         self._high = np.array(task.high, np.float32)
 
-    def begin(self, policy: Policy, job: Job) -> None:
-        """The policy that the device runs from its next reset on."""
+    def begin(self, seat: Seat, policy: Policy, job: Job) -> None:
+        """The policy that the device runs next, from its seat."""
+        self._seat = seat
         self._policy = policy
         self._twin = Twin(policy)
         self._job = job
 
     def reset(self) -> None:
-        self.device.reset(digest=True, silence_ms=SILENCE_MS)
+        self._seat.begin()
         self._twin.reset()
 
     def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:

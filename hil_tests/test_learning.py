@@ -11,8 +11,14 @@ from twins import quick_twin, random_counts, random_policy
 from ecedge import reference
 from ecedge.errors import DeviceRefused
 from ecedge.evolve import Lockstep, Origin
-from ecedge.link import ErrorCode, Evolving, MessageType, learned_hash
-from ecedge.link.messages import learn_request, member_request, ranks_request, rho_put_request
+from ecedge.link import DeviceMode, ErrorCode, Evolving, MessageType, learned_hash
+from ecedge.link.messages import (
+    learn_request,
+    member_request,
+    ranks_request,
+    reset_request,
+    rho_put_request,
+)
 from ecedge.model import Policy
 
 POPULATION = 6
@@ -34,10 +40,10 @@ def begin(device, at: Origin, generation: int = 0) -> Evolving:
     return Evolving(device, at.policy, at.seed, at.step, at.population, generation, at.one)
 
 
-def assert_runs(device, policy: Policy) -> None:
+def assert_runs(device, policy: Policy, member: int | None = None) -> None:
     twin = quick_twin(policy)
     twin.reset()
-    device.reset()
+    device.reset(member=member)
     for raw in random_counts(policy, 3):
         expected, reply = twin.step(raw), device.step(raw)
         assert (reply.output.tolist(), reply.digest) == (expected.tolist(), twin.digest)
@@ -73,6 +79,20 @@ def test_probabilities_that_were_kept_can_be_put_back(device):
     assert again.put_rho(twin.planes) == twin.rho_hash == zlib.crc32(again.rho())
     evolving.draw(2)
     assert_runs(device, twin.member(2))
+
+
+@needs_room
+def test_a_member_is_drawn_and_its_episode_begun_at_once(device):
+    twin = Lockstep(origin(), 1)
+    begin(device, twin.origin)
+    assert_runs(device, twin.member(2), member=2)
+    assert_runs(device, twin.member(2))
+    assert_runs(device, twin.member(4), member=4)
+    refused(device, MessageType.MEMBER, member_request(1) + bytes(4), ErrorCode.LENGTH, 4)
+    endless = reset_request(True, 60001)
+    refused(device, MessageType.MEMBER, member_request(1) + endless, ErrorCode.ARGUMENT)
+    assert device.status().mode == DeviceMode.IDLE
+    assert_runs(device, twin.member(1))
 
 
 @needs_room

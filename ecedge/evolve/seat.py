@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import BoardError, DeviceRefused, LockstepLost
+from ..hil import SILENCE_MS
 from ..link import Device, ErrorCode, Evolving, learned_hash
 from ..model import Policy
 from .lockstep import Lockstep
@@ -58,9 +59,12 @@ class Seat:
             raise BoardError(f"{self._name}: {error.message}", error.hint) from error
 
     def put(self, number: int) -> Policy:
-        """The device draws a member, and runs it from its next reset on."""
-        self._evolving.draw(number)
+        self._member = number
         return self._twin.member(number)
+
+    def begin(self) -> None:
+        """The device draws the member, and begins its episode."""
+        self._device.reset(digest=True, silence_ms=SILENCE_MS, member=self._member)
 
     def _begin(self) -> Evolving:
         origin = self._twin.origin

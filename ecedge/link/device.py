@@ -181,14 +181,18 @@ class Device:
                 "Check the port, the power and that the board was flashed.",
             ) from error
 
-    def reset(self, digest: bool = True, silence_ms: int = 0) -> None:
+    def reset(self, digest: bool = True, silence_ms: int = 0, member: int | None = None) -> None:
         """Begins an episode, with a running digest of the state if wanted.
 
         The device makes itself safe after `silence_ms` (10 … 60000) without a step; 0 leaves it to
-        the device.
+        the device. member: of a policy that evolves there, which is drawn first.
         """
         self._hurry()
-        self.request(MessageType.RESET, messages.reset_request(digest, silence_ms))
+        request = messages.reset_request(digest, silence_ms)
+        if member is None:
+            self.request(MessageType.RESET, request)
+        else:
+            self.request(MessageType.MEMBER, messages.member_request(member) + request)
 
     def step(self, raw) -> StepReply:
         """One control step. raw: (n_obs,) int16 counts."""

@@ -28,8 +28,8 @@ class Evolving:
         device.upload(policy)
         evolving = Evolving(device, policy, seed, step, population)
         for member in range(population):
-            evolving.draw(member)
-            ...  # an episode: device.reset(), device.step() ...
+            device.reset(member=member)
+            ...  # an episode: device.step() ...
         evolving.learn(ranks)
 
     `policy` is what was uploaded: its network and observation map stay, its synapses become

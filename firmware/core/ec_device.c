@@ -135,7 +135,7 @@ static uint32_t hello(const ec_device *device, uint8_t *reply)
     return length;
 }
 
-static uint32_t reset(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
+uint32_t ec_device_reset(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
 {
     if (length != 8)
         return refuse(reply, EC_REFUSED_LENGTH, 8);
@@ -536,7 +536,7 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
     case EC_HELLO:
         return hello(device, reply);
     case EC_RESET:
-        return reset(device, request, length, reply);
+        return ec_device_reset(device, request, length, reply);
     case EC_STEP:
         return step(device, request, length, reply);
     case EC_UPLOAD_BEGIN:

@@ -40,7 +40,7 @@ static uint32_t evolve(ec_device *device, const uint8_t *request, uint32_t lengt
 static uint32_t draw_member(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
 {
     const ec_device_config *config = device->config;
-    if (length != 4)
+    if (length != 4 && length != 12)
         return refuse(reply, EC_REFUSED_LENGTH, 4);
     uint32_t member = ec_get32(request);
     uint32_t refusal = refuse_evolution(device, reply);
@@ -51,7 +51,7 @@ static uint32_t draw_member(ec_device *device, const uint8_t *request, uint32_t 
     ec_device_rest(device);
     ec_learn_draw(device->config->learner, member);
     (void)ec_net_init(&device->net, device->policy, config->net_memory, config->net_memory_size);
-    return accept_mode(device, reply, 2);
+    return length == 4 ? accept_mode(device, reply, 2) : ec_device_reset(device, request + 4, length - 4, reply);
 }
 
 static uint32_t take_ranks(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)

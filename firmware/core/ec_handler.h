@@ -41,4 +41,7 @@ EC_APART uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
 /* Ends whatever runs, with the safe action: to where the device waits for an episode. */
 void ec_device_rest(ec_device *device);
 
+/* RESET's handler, for who makes the policy ready first. */
+uint32_t ec_device_reset(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
+
 #endif
