@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 
 import numpy as np
@@ -88,6 +89,9 @@ def test_a_member_is_drawn_and_its_episode_begun_at_once(device):
     assert_runs(device, twin.member(2), member=2)
     assert_runs(device, twin.member(2))
     assert_runs(device, twin.member(4), member=4)
+    time.sleep(1.1)  # silence is counted from the member on
+    device.reset(silence_ms=1000, member=3)
+    device.step(random_counts(POLICY, 1)[0])
     refused(device, MessageType.MEMBER, member_request(1) + bytes(4), ErrorCode.LENGTH, 4)
     endless = reset_request(True, 60001)
     refused(device, MessageType.MEMBER, member_request(1) + endless, ErrorCode.ARGUMENT)

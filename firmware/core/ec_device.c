@@ -606,7 +606,8 @@ static uint32_t send_kept(ec_device *device)
 static bool leads(const ec_device *device, uint8_t type)
 {
     return type == EC_RESET || type == EC_STEP || type == EC_EPISODE || type == EC_BEGIN || type == EC_ACT ||
-           (type == EC_RESULT && device->mode == EC_MODE_CLOCKED);
+           (type == EC_RESULT && device->mode == EC_MODE_CLOCKED) ||
+           (type == EC_MEMBER && device->mode == EC_MODE_RUN);
 }
 
 static uint32_t send_result(ec_device *device, uint32_t length)
