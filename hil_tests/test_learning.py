@@ -12,7 +12,16 @@ from twins import quick_twin, random_counts, random_policy
 from ecedge import reference
 from ecedge.errors import DeviceRefused
 from ecedge.evolve import Lockstep, Origin
-from ecedge.link import DeviceMode, ErrorCode, Evolving, MessageType, learned_hash
+from ecedge.link import (
+    Device,
+    DeviceMode,
+    ErrorCode,
+    Evolving,
+    Faults,
+    FaultyTransport,
+    MessageType,
+    learned_hash,
+)
 from ecedge.link.messages import (
     learn_request,
     member_request,
@@ -163,6 +172,19 @@ def test_a_generation_that_is_half_learned_goes_on_where_it_was(device):
     device.request(MessageType.LEARN, learn_request(0, 3, 1 << 31))
     twin.learn(ranks)
     assert evolving.rho() == twin.planes
+
+
+@needs_room
+def test_a_device_learns_the_same_on_a_line_that_spoils_bytes(rig):
+    twin = Lockstep(origin(), 1)
+    ranks = reference.centered_ranks(np.arange(POPULATION))
+    rig.close()
+    with Device(FaultyTransport(rig.open(), Faults(flip=0.01), seed=4)) as device:
+        evolving = begin(device, twin.origin)
+        assert_runs(device, twin.member(2), member=2)
+        twin.learn(ranks)
+        assert evolving.learn(ranks) == twin.rho_hash
+        assert device.statistics.resends > 0
 
 
 def test_a_device_without_the_room_says_so(device):

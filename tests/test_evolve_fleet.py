@@ -19,7 +19,7 @@ from ecedge.errors import BoardError, ClusterError, DeviceRefused, NoDevice, Usa
 from ecedge.evolve import Lockstep, Origin, Run, policy_from_scratch
 from ecedge.evolve.seat import Seat
 from ecedge.fleet import Fleet
-from ecedge.link import Device, ErrorCode, MessageType
+from ecedge.link import Device, ErrorCode, Faults, FaultyTransport, MessageType, learned_hash
 from ecedge.model import Policy
 from ecedge.reference import centered_ranks, step_size
 from ecedge.training.settings import Settings
@@ -211,6 +211,18 @@ def test_a_device_that_was_away_gets_the_ranks_it_missed_or_the_probabilities(
         assert kinds[MessageType.LEARN] >= learned
         assert (kinds[MessageType.LEARN] > 0) == (learned > 0)
         assert (kinds[MessageType.RHO_PUT] > 0) == (missed > 0 and learned == 0)
+
+
+def test_probabilities_come_through_a_line_that_spoils_a_byte_of_a_hundred(policy, board):
+    twin = twin_of(policy, 600)
+    teach(twin, 3)
+    line = FaultyTransport(connect_running(board), Faults(flip=0.01), seed=2)
+    with Device(line) as device:
+        seat = Seat("left", device, twin, never)
+        seat.prepare()
+        assert device.statistics.resends > 0
+    with heard(board) as (device, _):
+        assert learned_hash(device) == twin.rho_hash
 
 
 @pytest.mark.parametrize("missed, by_ranks", [(3, True), (60, False)])
