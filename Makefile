@@ -24,7 +24,7 @@ SECONDS ?= 60
 # the order of collection: xdist would begin with the groups that hold most tests, not the slowest.
 TOGETHER := -n auto --dist loadgroup --no-loadscope-reorder --quiet
 
-.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-link bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
+.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-evolve bench-link bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
@@ -33,6 +33,7 @@ help:
 	@echo 'make fuzz    libFuzzer on the core: hostile bytes and images; SECONDS=60 for each of two'
 	@echo 'make bench   speed of the engine, as ratios measured in one run'
 	@echo 'make bench-boards instructions, flash, RAM and stack on every board, with each kernel'
+	@echo 'make bench-evolve what evolution costs: instructions, bytes, seconds; and through faults'
 	@echo 'make bench-link   uploads and steps over the link, against the line itself'
 	@echo 'make costs   count again what steps cost on the boards: firmware/costs.csv'
 	@echo 'make sizes   measure the firmware again: firmware/sizes.csv'
@@ -78,6 +79,12 @@ fuzz: $(VENV)/dev setup
 
 bench: $(VENV)/dev setup
 	$(BIN)/python bench/engine.py
+
+# Instructions on the chip; bytes and times of a fleet; and what it learns through faults, ten minutes.
+bench-evolve: $(VENV)/dev setup
+	@$(BIN)/python bench/evolve.py
+	@$(BIN)/python bench/fleet.py
+	@$(BIN)/python bench/evolve_faults.py
 
 # BOARD="a b" does these for some boards alone.
 bench-boards: $(VENV)/dev setup

@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from ecedge.devices import open_device
@@ -93,37 +94,48 @@ def print_bytes(policy: Policy, devices: list[int], populations: list[int]) -> N
     print(f"\nA frame is {OVERHEAD + 2} bytes longer than its payload.\n")
 
 
-def print_times(policy: Policy, devices: list[int], baud: int, plan: Plan) -> None:
+def print_times(policy: Policy, devices: list[int], baud: int, plan: Plan, measured: int) -> None:
     print(
-        "| who runs members | s a generation | steps/s | a device's steps/s | host ms a step "
-        "| devices' ms a step | cores busy |\n|---|---|---|---|---|---|---|"
+        "| who runs members | steps and s a generation | steps/s | a device's steps/s "
+        "| host ms a step | devices' ms a step | cores busy |\n|---|---|---|---|---|---|---|"
     )
-    crews = {"1 thread that simulates": (Fleet({}, simulated=1), 0)}
-    for count in devices:
-        names = [f"d{k}" for k in range(count)]
-        opener = f"virtual?baud={baud}"
-        crew = Fleet(dict.fromkeys(names, partial(open_device, opener)))
-        crews[f"{count} device{'s' * (count > 1)}"] = crew, count
-    for who, (crew, count) in crews.items():
+    for count in [0, *devices]:
+        opened: list[int] = []
+        crew = crew_of(count, f"virtual?baud={baud}", opened)
         before = usage()
         with tempfile.TemporaryDirectory() as folder:
-            run = Run.begin(Path(folder) / "run", plan, policy).by(crew)
-            next(run)  # the devices are opened in it
-            begun, host = time.perf_counter(), time.process_time()
-            rest = list(run)  # to the end of all processes, whose time is told then
+            generations = iter(Run.begin(Path(folder) / "run", plan, policy).by(crew))
+            warm = [next(generations)]
+            while len(opened) < count:
+                warm.append(next(generations))
+            host = time.process_time()
+            rest = list(islice(generations, measured))
             host = time.process_time() - host
-        all_steps = sum(generation.steps for generation in rest)
+            generations.close()  # ends all devices, whose time is told then
+        steps = sum(generation.steps for generation in rest)
+        all_steps = steps + sum(generation.steps for generation in warm)
         seconds = sum(generation.seconds for generation in rest)
-        children = usage() - before
-        rate = all_steps / seconds
-        each = f"{rate / count:,.0f}" if count else ""
-        share = children / (all_steps * plan.generations / len(rest)) * 1000 if count else 0
-        busy = (host + share / 1000 * all_steps) / (time.perf_counter() - begun)
+        who = f"{count} device{'s' * (count != 1)}" if count else "1 thread that simulates"
+        each = f"{steps / seconds / count:,.0f}" if count else ""
+        theirs = (usage() - before) / all_steps if count else 0.0
         print(
-            f"| {who} | {seconds / len(rest):.2f} | {rate:,.0f} | {each} "
-            f"| {host / all_steps * 1000:.3f} | {share:.3f} | {busy:.1f} of {os.cpu_count()} |",
+            f"| {who} | {steps / measured:,.0f} in {seconds / measured:.2f} "
+            f"| {steps / seconds:,.0f} | {each} | {host / steps * 1000:.2f} | {theirs * 1000:.2f} "
+            f"| {host / seconds + theirs * steps / seconds:.1f} of {os.cpu_count()} |",
             flush=True,
         )
+
+
+def crew_of(count: int, spec: str, opened: list[int]) -> Fleet:
+    """So many devices, which tell when they are opened; a thread that simulates instead of none."""
+
+    @contextmanager
+    def opener():
+        with open_device(spec) as device:
+            opened.append(1)
+            yield device
+
+    return Fleet({f"d{k}": opener for k in range(count)}, simulated=not count)
 
 
 def usage() -> float:
@@ -158,14 +170,14 @@ def main() -> None:
     parser.add_argument("--baud", type=int, default=115200)
     parser.add_argument("--neurons", type=int, default=64)
     parser.add_argument("--population", type=int, default=64)
-    parser.add_argument("--generations", type=int, default=4)
+    parser.add_argument("--generations", type=int, default=3)
     parser.add_argument("--horizon", type=int, default=200)
     options = parser.parse_args()
     shape = {"neurons": options.neurons, "substeps": 4, "population": options.population}
     policy = policy_from_scratch(Settings(TASK, seed=SEED, **shape))
     print_bytes(policy, [1, 4], [32, 128, 512])
-    plan = plan_of(options.population, options.generations, options.horizon)
-    print_times(policy, options.devices, options.baud, plan)
+    plan = plan_of(options.population, 1000, options.horizon)
+    print_times(policy, options.devices, options.baud, plan, options.generations)
     print_updates(policy, options.population)
 
 
