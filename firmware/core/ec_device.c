@@ -20,7 +20,7 @@ static unsigned outputs_of(const ec_device *device)
 
 /* ---- modes and policies ---- */
 
-static void make_safe(const ec_device *device)
+void ec_device_make_safe(const ec_device *device)
 {
     const ec_device_config *config = device->config;
     unsigned n = outputs_of(device);
@@ -29,19 +29,22 @@ static void make_safe(const ec_device *device)
     config->rig.safe(config->rig.context, config->outputs, n);
 }
 
-/* Every mode begins with the safe action; in RUN, CLOCKED and HOSTED the first step ends it. */
-EC_APART void enter(ec_device *device, uint8_t mode)
+/* Every mode begins with the safe action; in RUN, CLOCKED, HOSTED and PRACTICE a step ends it. */
+void ec_device_enter(ec_device *device, uint8_t mode)
 {
+    ec_learner *learner = device->config->learner;
     ec_episode_stop(&device->episode, EC_END_STOPPED);
+    if (learner)
+        ec_practice_stop(&learner->practice, mode == EC_MODE_SAFE ? EC_PRACTICE_SILENCE : EC_PRACTICE_STOPPED);
     device->mode = mode;
-    make_safe(device);
+    ec_device_make_safe(device);
 }
 
 /* To where the device waits for an episode: FAULT if all it has is a built-in policy that is wrong. */
 void ec_device_rest(ec_device *device)
 {
     bool fault = !device->policy && !device->builtin_good && device->config->builtin_size > 0;
-    enter(device, fault ? EC_MODE_FAULT : EC_MODE_IDLE);
+    ec_device_enter(device, fault ? EC_MODE_FAULT : EC_MODE_IDLE);
 }
 
 /* The limit that the network exceeds, or 0. */
@@ -154,7 +157,7 @@ uint32_t ec_device_reset(ec_device *device, const uint8_t *request, uint32_t len
     device->digesting = flags == 1;
     device->digest = 0;
     device->silence_ms = silence_ms;
-    enter(device, EC_MODE_RUN);
+    ec_device_enter(device, EC_MODE_RUN);
     return accept_mode(device, reply, 2);
 }
 
@@ -270,7 +273,7 @@ static void judge_plant(ec_device *device, uint32_t applied)
 static void leave_ended(ec_device *device)
 {
     if (device->episode.end != EC_END_RUNS)
-        enter(device, device->episode.end == EC_END_FAULT ? EC_MODE_SAFE : EC_MODE_IDLE);
+        ec_device_enter(device, device->episode.end == EC_END_FAULT ? EC_MODE_SAFE : EC_MODE_IDLE);
 }
 
 /* Of what a host acts by: the episode so far, what is applied, what the plant shows. */
@@ -323,7 +326,7 @@ static uint32_t begin_episode(ec_device *device, const uint8_t *request, uint32_
         return refuse(reply, EC_REFUSED_PLANT, reason);
     ec_net_reset(&device->net);
     device->silence_ms = silence_ms;
-    enter(device, hosted ? EC_MODE_HOSTED : EC_MODE_CLOCKED);
+    ec_device_enter(device, hosted ? EC_MODE_HOSTED : EC_MODE_CLOCKED);
     ec_episode_begin(&device->episode, most, period, config->ticks());
     return hosted ? observe(device, reply) : accept_mode(device, reply, 2);
 }
@@ -570,6 +573,10 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
     case EC_LEARN:
     case EC_RHO:
     case EC_RHO_PUT:
+    case EC_PRACTICE:
+    case EC_PROGRESS:
+    case EC_RECORD:
+    case EC_CONFIRM:
         if (device->config->evolve)
             return device->config->evolve(device, packet, length, reply);
         break;
@@ -606,7 +613,8 @@ static uint32_t send_kept(ec_device *device)
 static bool leads(const ec_device *device, uint8_t type)
 {
     return type == EC_RESET || type == EC_STEP || type == EC_EPISODE || type == EC_BEGIN || type == EC_ACT ||
-           (type == EC_RESULT && device->mode == EC_MODE_CLOCKED) ||
+           type == EC_PRACTICE || (type == EC_RESULT && device->mode == EC_MODE_CLOCKED) ||
+           (type == EC_PROGRESS && device->mode == EC_MODE_PRACTICE) ||
            (type == EC_MEMBER && device->mode == EC_MODE_RUN);
 }
 
@@ -667,33 +675,38 @@ void ec_device_poll(ec_device *device, uint32_t now_ms)
         device->led = false;
         device->led_ms = now_ms;
     }
-    if (device->mode != EC_MODE_RUN && device->mode != EC_MODE_CLOCKED && device->mode != EC_MODE_HOSTED) {
-        make_safe(device);
-    } else if (device->silence_ms > 0 && now_ms - device->led_ms > device->silence_ms) {
+    bool practises = device->mode == EC_MODE_PRACTICE;
+    bool is_led = practises || device->mode == EC_MODE_RUN || device->mode == EC_MODE_CLOCKED ||
+                  device->mode == EC_MODE_HOSTED;
+    if (!is_led || (practises && device->episode.end != EC_END_RUNS))
+        ec_device_make_safe(device);
+    if (is_led && device->silence_ms > 0 && now_ms - device->led_ms > device->silence_ms) {
         device->silences++;
         ec_episode_stop(&device->episode, EC_END_SILENCE);
-        enter(device, EC_MODE_SAFE);
+        ec_device_enter(device, EC_MODE_SAFE);
     }
 }
 
 /* ---- device-clocked episodes ---- */
 
-static void take_clocked_step(ec_device *device)
+void ec_device_take_step(ec_device *device)
 {
     sense_plant(device);
     (void)control(device);
     judge_plant(device, device->config->ticks());
-    leave_ended(device);
 }
 
 uint32_t ec_device_clock(ec_device *device)
 {
+    if (device->mode == EC_MODE_PRACTICE)
+        return device->config->evolve(device, NULL, 0, NULL);
     if (device->mode != EC_MODE_CLOCKED)
         return EC_NEVER;
     uint32_t wait = ec_episode_wait(&device->episode, device->config->ticks());
     if (wait > 0)
         return wait;
-    take_clocked_step(device);
+    ec_device_take_step(device);
+    leave_ended(device);
     return device->mode == EC_MODE_CLOCKED ? ec_episode_wait(&device->episode, device->config->ticks()) : EC_NEVER;
 }
 

@@ -36,7 +36,15 @@
 #define EC_PLANT_NAME_SIZE   16
 #define EC_REWARD_ONE        65536 /* the reward that means 1.0 */
 
-enum { EC_MODE_IDLE, EC_MODE_RUN, EC_MODE_SAFE, EC_MODE_FAULT, EC_MODE_CLOCKED, EC_MODE_HOSTED };
+enum {
+    EC_MODE_IDLE,
+    EC_MODE_RUN,
+    EC_MODE_SAFE,
+    EC_MODE_FAULT,
+    EC_MODE_CLOCKED,
+    EC_MODE_HOSTED,
+    EC_MODE_PRACTICE
+};
 
 enum {
     EC_HELLO = 1,
@@ -61,7 +69,11 @@ enum {
     EC_RANKS,
     EC_LEARN,
     EC_RHO,
-    EC_RHO_PUT
+    EC_RHO_PUT,
+    EC_PRACTICE,
+    EC_PROGRESS,
+    EC_RECORD,
+    EC_CONFIRM
 };
 
 enum {
@@ -166,8 +178,8 @@ typedef struct {
     uint8_t *reply;           /* EC_REPLY_SIZE(max_payload, max_act) */
 
     bool (*can_baud)(uint32_t baud); /* whether the line can have this speed; null: no other */
-    /* The requests of evolution: ec_device_evolve and where it keeps its state. Both null where
-     * policy_ram is too small for it: such requests are unknown then, and its code is left out. */
+    /* Evolution: ec_device_evolve and where it keeps its state. Both null where policy_ram is too
+     * small for it: its requests are unknown then, and its code is left out. */
     uint32_t (*evolve)(struct ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
     ec_learner *learner;
 
@@ -233,9 +245,10 @@ int ec_device_init(ec_device *device, const ec_device_config *config);
  * often, and before whatever blocks: silence is measured from one call to another. */
 void ec_device_poll(ec_device *device, uint32_t now_ms);
 
-/* Takes the step of a device-clocked episode that is due, if one is. The result is how many ticks
- * there are until the next, 0 if that is late already: call it again then at the latest, and sleep
- * meanwhile. EC_NEVER outside of such an episode. */
+/* Takes the step of a device-clocked episode that is due, if one is; while the device practises, also
+ * what there is to do between episodes, a little of it. The result is how many ticks there are until
+ * the next, 0 if that is late already: call it again then at the latest, and sleep meanwhile. EC_NEVER
+ * where the clock leads nothing. */
 #define EC_NEVER UINT32_MAX
 uint32_t ec_device_clock(ec_device *device);
 
@@ -244,8 +257,10 @@ uint32_t ec_device_clock(ec_device *device);
  * of UPLOAD_COMMIT a golden trace, that of ACT the period of its episode, a second at most. */
 uint32_t ec_device_receive(ec_device *device, uint8_t byte);
 
-/* Carries out a request of evolution, for ec_device_config alone. EC_EVOLVE_ROOM: bytes of policy_ram
- * from which on it is of use. */
+/* For ec_device_config alone: carries out a request of evolution. Without a packet it is the clock that
+ * calls, in mode PRACTICE, and the result is ec_device_clock's: one pointer for both, because the bound
+ * of the stack counts everything behind each. EC_EVOLVE_ROOM: bytes of policy_ram from which on it is
+ * of use. */
 #define EC_EVOLVE_ROOM 1536u
 uint32_t ec_device_evolve(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
 

@@ -204,14 +204,18 @@ void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *r
     gradient_of(&evolve->rho[word], &key, word, ranks, population, gradient);
 }
 
+int32_t ec_rank(const int32_t *fitness, uint32_t population, uint32_t k)
+{
+    int32_t rank = 0;
+    for (uint32_t j = 0; j < population; j++)
+        rank += (fitness[j] < fitness[k]) - (fitness[j] > fitness[k]);
+    return rank;
+}
+
 void ec_ranks(const int32_t *fitness, uint32_t population, int32_t *ranks)
 {
-    for (uint32_t k = 0; k < population; k++) {
-        int32_t rank = 0;
-        for (uint32_t j = 0; j < population; j++)
-            rank += (fitness[j] < fitness[k]) - (fitness[j] > fitness[k]);
-        ranks[k] = rank;
-    }
+    for (uint32_t k = 0; k < population; k++)
+        ranks[k] = ec_rank(fitness, population, k);
 }
 
 /* -- the update -------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #define EC_RHO8_HIGH  255
 
 /* ranks[k] = #{fitness < fitness[k]} - #{fitness > fitness[k]}; they sum to 0. */
+int32_t ec_rank(const int32_t *fitness, uint32_t population, uint32_t k);
 void ec_ranks(const int32_t *fitness, uint32_t population, int32_t *ranks);
 
 /* -- a network that evolves where it runs ----------------------------------------------------------

@@ -41,7 +41,25 @@ EC_APART uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
 /* Ends whatever runs, with the safe action: to where the device waits for an episode. */
 void ec_device_rest(ec_device *device);
 
+/* The same, to a mode. */
+void ec_device_enter(ec_device *device, uint8_t mode);
+
 /* RESET's handler, for who makes the policy ready first. */
 uint32_t ec_device_reset(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
+
+void ec_device_make_safe(const ec_device *device);
+
+/* One step of the episode that runs by the clock; it may end with it. */
+void ec_device_take_step(ec_device *device);
+
+/* Of ec_device_evolve: refusal of what needs a policy that evolves and a generation that is not half
+ * learned: 0, or the reply's length. */
+uint32_t ec_device_refuse_evolution(const ec_device *device, uint8_t *reply);
+
+/* Of ec_device_practice.c, for ec_device_evolve. `ec_device_practise` is the clock's turn. */
+uint32_t ec_device_practice(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
+uint32_t ec_device_progress(const ec_device *device, uint32_t length, uint8_t *reply);
+uint32_t ec_device_record(const ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
+uint32_t ec_device_practise(ec_device *device);
 
 #endif

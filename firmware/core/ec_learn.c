@@ -7,9 +7,20 @@ static uint32_t rho_size(const ec_spec *spec)
     return EC_EVOLVE_MEMORY(spec->n_neurons, spec->n_act, spec->n_obs);
 }
 
+static void copy_words(uint32_t *to, const uint32_t *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = from[i];
+}
+
 uint32_t ec_learn_memory(const ec_policy *policy, uint16_t population)
 {
     return policy->image_size + rho_size(&policy->spec) + 4u * population;
+}
+
+static uint32_t record_words(const ec_learner *learner)
+{
+    return (uint32_t)offsetof(ec_record, fitness) / 4u + learner->population;
 }
 
 int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
@@ -29,16 +40,38 @@ int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, u
     ec_evolve_soften(&learner->evolve, learner->synapses, one);
     for (uint32_t k = 0; k < population; k++)
         learner->ranks[k] = 0;
+
+    uint32_t synapse_words = learner->evolve.n_words;
+    uint32_t left = (size - ec_learn_memory(policy, population)) / 4u;
+    if (left >= synapse_words + record_words(learner)) {
+        learner->confirmed = (uint32_t *)learner->ranks + population;
+        learner->records = learner->confirmed + synapse_words;
+        learner->records_most = (left - synapse_words) / record_words(learner);
+        copy_words(learner->confirmed, learner->synapses, synapse_words);
+    }
     return 0;
+}
+
+static void draw_to(const ec_learner *learner, uint32_t member, uint32_t *synapses)
+{
+    const ec_evolve *evolve = &learner->evolve;
+    if (member == EC_MEMBER_DECIDED)
+        ec_evolve_decide(evolve, 0, evolve->n_words, synapses);
+    else
+        ec_evolve_sample(evolve, member, 0, evolve->n_words, synapses);
 }
 
 void ec_learn_draw(ec_learner *learner, uint32_t member)
 {
-    const ec_evolve *evolve = &learner->evolve;
-    if (member == EC_MEMBER_DECIDED)
-        ec_evolve_decide(evolve, 0, evolve->n_words, learner->synapses);
+    if (member == EC_MEMBER_CONFIRMED)
+        copy_words(learner->synapses, learner->confirmed, learner->evolve.n_words);
     else
-        ec_evolve_sample(evolve, member, 0, evolve->n_words, learner->synapses);
+        draw_to(learner, member, learner->synapses);
+}
+
+void ec_learn_confirm(ec_learner *learner, uint32_t member)
+{
+    draw_to(learner, member, learner->confirmed);
 }
 
 void ec_learn_rank(ec_learner *learner, uint32_t first, const uint8_t *ranks, uint32_t count)
@@ -59,6 +92,12 @@ void ec_learn_move(ec_learner *learner, uint32_t count)
         learner->learned = 0;
         evolve->generation++;
     }
+}
+
+ec_record *ec_learn_record(const ec_learner *learner, uint32_t generation)
+{
+    void *record = learner->records + (generation - learner->practice.first_record) * record_words(learner);
+    return record;
 }
 
 uint32_t ec_learn_hash(const ec_learner *learner)

@@ -12,6 +12,7 @@
 #include "test_frame.c"
 #include "test_hosted.c"
 #include "test_limit.c"
+#include "test_practice.c"
 #include "test_session.c"
 #include "test_upload.c"
 
