@@ -41,7 +41,7 @@ FLAGS = ["-std=c99", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
 FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
-LIMIT, EPISODE, CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN = range(11, 20)
+LIMIT, EPISODE, CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE = range(11, 21)
 HELLO_TO_ACT = range(14)
 UPLOAD_COMMIT = 6
 
@@ -152,6 +152,18 @@ def device_seeds() -> list[bytes]:
         (4, 4, 9, 9, 12),
     )
     generation = bytes([EVOLVE, 100, 2, 200]) + b"".join(bytes([LEARN, *each]) for each in learning)
+    # turns, the plant's end and verdict, reward; 2 generations of 4 steps, silence, patience, budgets
+    practices = [
+        bytes([PRACTICE, turns, ends, verdict, 1, 1, 3, *silence_to_time, 0])
+        for turns, ends, verdict, *silence_to_time in (
+            (255, 0, 0, 0, 0, 0, 0, 0),
+            (255, 2, 2, 100, 9, 0, 0, 0),
+            (20, 255, 0, 0, 200, 3, 9, 0),
+            (90, 3, 1, 0, 0, 0, 0, 30),
+        )
+    ]
+    record = bytes([LEARN, 7, 0, 0, 3, 12])
+    alone = b"".join(practice + 9 * tick + record for practice in practices)
     act = struct.pack("<BHB4h", ACT, 50, 8, -300, -1, 2, 300)
     hosted = [
         limit + struct.pack("<BBBHHH", HOSTED, ends, verdict, 5, period, 100) + 6 * act
@@ -168,6 +180,8 @@ def device_seeds() -> list[bytes]:
         blocks(200, 95, 2, 1, 0) + blocks(200, 20, 0, 0),
         *(upload + episode for upload in changed),
         changed[0] + generation + episode + generation,
+        changed[0] + bytes([EVOLVE, 100, 2, 200]) + alone,
+        changed[0] + bytes([EVOLVE, 100, 3, 200]) + practices[0] + episode + practices[1] + generation,
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),
     ]

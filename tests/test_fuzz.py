@@ -14,13 +14,26 @@ MISTAKES = {
         "device", "ec_frame.c", "receiver->length == receiver->capacity", "false",
     ),
     "silence leaves the plant as it is": (
-        "device", "ec_device.c", "enter(device, EC_MODE_SAFE);", "device->mode = EC_MODE_SAFE;",
+        "device", "ec_device.c", "ec_device_enter(device, EC_MODE_SAFE);",
+        "device->mode = EC_MODE_SAFE;",
     ),
     "an episode that was ended still runs": (
         "device", "ec_device.c", "ec_episode_stop(&device->episode, EC_END_STOPPED);", ";",
     ),
     "a generation never ends": (
         "device", "ec_learn.c", "learner->learned == evolve->n_words", "false",
+    ),
+    "practice goes on when its host falls silent": (
+        "device", "ec_device.c", "bool is_led = practises || ", "bool is_led = ",
+    ),
+    "practice has one generation more than it has room for": (
+        "device", "ec_device_practice.c", "terms.generations > learner->records_most",
+        "terms.generations > learner->records_most + 1",
+    ),
+    "a plant moves on between members": (
+        "device", "ec_device_practice.c",
+        "bool fault = device->episode.end == EC_END_FAULT;\n    ec_device_make_safe(device);",
+        "bool fault = device->episode.end == EC_END_FAULT;",
     ),
     "repeats are carried out": (
         "device", "ec_device.c", "sequence == device->sequence", "false",

@@ -15,7 +15,7 @@
 
 enum {
     BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, LIMIT_OUTPUT, EPISODE,
-    CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, OPERATIONS
+    CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE, OPERATIONS
 };
 
 enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
@@ -61,17 +61,35 @@ static void check_outputs(void)
     for (unsigned a = 0; a < n; a++) {
         bool safe = outputs[a] == REST;
         CHECK(safe || device.mode == EC_MODE_RUN || device.mode == EC_MODE_CLOCKED ||
-              device.mode == EC_MODE_HOSTED);
+              device.mode == EC_MODE_HOSTED ||
+              (device.mode == EC_MODE_PRACTICE && device.episode.end == EC_END_RUNS));
         CHECK(safe == (outputs[0] == REST));
         CHECK(safe || (-LIMIT <= outputs[a] && outputs[a] <= LIMIT));
     }
 }
 
+static void check_practice(void)
+{
+    const ec_practice *practice = &learner.practice;
+    CHECK(learner.population > 0 || device.mode != EC_MODE_PRACTICE);
+    if (learner.population == 0)
+        return;
+    CHECK((practice->state == EC_PRACTICE_RUNS) == (device.mode == EC_MODE_PRACTICE));
+    CHECK(practice->member < learner.population && practice->phase <= EC_PHASE_MOVE);
+    CHECK(device.mode != EC_MODE_PRACTICE ||
+          (practice->phase == EC_PHASE_ACT) == (device.episode.end == EC_END_RUNS));
+    CHECK(learner.evolve.generation - practice->first_record <= learner.records_most);
+    const uint8_t *end = (const uint8_t *)policy_ram + sizeof policy_ram;
+    CHECK(!learner.confirmed ||
+          (const uint8_t *)ec_learn_record(&learner, practice->first_record + learner.records_most) <= end);
+}
+
 static void check_device(void)
 {
-    CHECK(device.mode <= EC_MODE_HOSTED);
-    CHECK((device.mode == EC_MODE_CLOCKED || device.mode == EC_MODE_HOSTED) ==
-          (device.episode.end == EC_END_RUNS));
+    CHECK(device.mode <= EC_MODE_PRACTICE);
+    CHECK(device.mode == EC_MODE_PRACTICE ||
+          (device.mode == EC_MODE_CLOCKED || device.mode == EC_MODE_HOSTED) ==
+              (device.episode.end == EC_END_RUNS));
     CHECK(device.episode.end <= EC_END_FAULT);
     CHECK(device.episode.steps <= device.episode.most);
     for (unsigned a = 0; a < MAX_ACT; a++)
@@ -88,6 +106,7 @@ static void check_device(void)
     CHECK(device.baud == 0 || can_baud(device.baud));
     CHECK(learner.population == 0 || device.policy == &device.uploaded);
     CHECK(learner.population == 0 || learner.learned < learner.evolve.n_words);
+    check_practice();
     CHECK_EQUAL(device.statistics.steps * 7ull, device.statistics.sum_ticks);
     check_outputs();
 }
@@ -96,7 +115,8 @@ static void heed_reply(void)
 {
     uint8_t type = reply_packet[0] & (uint8_t)~EC_PACKET_REPLY;
     bool leads = type == EC_RESET || type == EC_STEP || type == EC_EPISODE || type == EC_BEGIN || type == EC_ACT ||
-                 (type == EC_RESULT && reply[1] == EC_MODE_CLOCKED);
+                 (type == EC_RESULT && reply[1] == EC_MODE_CLOCKED) || type == EC_PRACTICE ||
+                 (type == EC_PROGRESS && reply[1] == EC_MODE_PRACTICE);
     led = led || (leads && reply[0] == EC_OK);
 }
 
@@ -125,7 +145,7 @@ static void wait(uint32_t ms)
         CHECK(EC_SILENCE_MS_LEAST <= device.silence_ms && device.silence_ms <= EC_SILENCE_MS_MOST);
         CHECK(now_ms - led_ms <= device.silence_ms);
     }
-    if (device.mode == EC_MODE_CLOCKED)
+    if (device.mode == EC_MODE_CLOCKED || device.mode == EC_MODE_PRACTICE)
         CHECK(device.silence_ms == 0 || now_ms - led_ms <= device.silence_ms);
 }
 
@@ -311,7 +331,8 @@ static void operate(uint8_t operation)
     case CLOCK: {
         clock_ticks += take16();
         uint32_t left = ec_device_clock(&device);
-        CHECK(device.mode == EC_MODE_CLOCKED ? left <= device.episode.period : left == EC_NEVER);
+        bool clocks = device.mode == EC_MODE_CLOCKED || device.mode == EC_MODE_PRACTICE;
+        CHECK(clocks ? left <= device.episode.period || left <= config.tick_hz : left == EC_NEVER);
         break;
     }
     case DATA:
@@ -333,8 +354,28 @@ static void operate(uint8_t operation)
         bytes[14] = take8();
         request(EC_EVOLVE, bytes, 16);
         break;
+    case PRACTICE: {
+        uint8_t turns = take8();
+        memset(bytes, 0, EC_PRACTICE_SIZE);
+        clocked.ends = take8();
+        clocked.verdict = take8();
+        clocked.refusal = clocked.ends == UINT8_MAX;
+        clocked.reward = (int32_t)((uint32_t)take8() << 24);
+        bytes[0] = 1 + take8() % 3; /* generations, */
+        bytes[8] = 1 + take8() % 8; /* steps of an episode, */
+        for (unsigned i = 16; i < 36; i += 4) /* silence, patience, budgets, */
+            bytes[i] = take8();
+        bytes[36] = 1 + take8() % 2; /* episodes of a member */
+        request(EC_PRACTICE, bytes, EC_PRACTICE_SIZE);
+        for (unsigned i = 0; i < turns && device.mode == EC_MODE_PRACTICE; i++) {
+            clocked.reward ^= (int32_t)(learner.practice.member << 20);
+            (void)ec_device_clock(&device);
+            check_device();
+        }
+        break;
+    }
     case LEARN: {
-        uint8_t type = (uint8_t)(EC_MEMBER + take8() % (EC_RHO_PUT - EC_EVOLVE));
+        uint8_t type = (uint8_t)(EC_MEMBER + take8() % (EC_CONFIRM - EC_EVOLVE));
         for (unsigned i = 0; i < 3; i++)
             ec_put32(bytes + 4 * i, take8());
         length = take8() % 13u;
