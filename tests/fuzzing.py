@@ -152,7 +152,7 @@ def device_seeds() -> list[bytes]:
         (4, 4, 9, 9, 12),
     )
     generation = bytes([EVOLVE, 100, 2, 200]) + b"".join(bytes([LEARN, *each]) for each in learning)
-    # turns, the plant's end and verdict, reward; 2 generations of 4 steps, silence, patience, budgets
+    # turns, the plant's end and verdict, reward; 2 generations of 4 steps; silence to budgets
     practices = [
         bytes([PRACTICE, turns, ends, verdict, 1, 1, 3, *silence_to_time, 0])
         for turns, ends, verdict, *silence_to_time in (
@@ -181,7 +181,7 @@ def device_seeds() -> list[bytes]:
         *(upload + episode for upload in changed),
         changed[0] + generation + episode + generation,
         changed[0] + bytes([EVOLVE, 100, 2, 200]) + alone,
-        changed[0] + bytes([EVOLVE, 100, 3, 200]) + practices[0] + episode + practices[1] + generation,
+        changed[0] + bytes([EVOLVE, 100, 3, 200]) + practices[0] + episode + alone + generation,
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),
     ]

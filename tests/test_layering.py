@@ -207,7 +207,7 @@ IMPORTS = {
     "clocked": {"errors", "model", "link", "hil", "plants"},
     "evolve": {
         "errors", "model", "storage", "reference", "engine", "tasks", "policy_file", "training",
-        "link", "hil", "fleet",
+        "link", "hil", "plants", "clocked", "fleet",
     },
     "fleet": {"errors", "model", "devices", "hil", "link", "rig", "tasks", "training"},
     "report": {"errors", "model", "storage", "version", "policy_file", "link", "hil"},

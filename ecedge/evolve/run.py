@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -42,7 +43,9 @@ class Plan:
 
     certainty: probability of a synapse that the policy begins with, 0.5 … 0.996; 0.5 begins from
     scratch. horizon: the most steps of an episode; None: the task's own limit. evaluate_every:
-    generations between evaluations of the deterministic policy, on the host.
+    generations between evaluations of the deterministic policy, on the host. period_ms: from step
+    to step, where the device practises on its own plant; None: in step with the host. alone:
+    generations that it may then go on for without its host.
     """
 
     task: str
@@ -55,6 +58,8 @@ class Plan:
     target: float | None = None
     evaluate_every: int = 1
     evaluation_episodes: int = 20
+    period_ms: float | None = None
+    alone: int = 0
 
     def __post_init__(self):
         check_population(self.population)
@@ -64,6 +69,8 @@ class Plan:
             raise UsageError(f"The certainty is {self.certainty:g}; it is 0.5 to 0.996.")
         if self.horizon is not None and self.horizon < 1:
             raise UsageError(f"The horizon is {self.horizon} steps; it is at least 1.")
+        if self.alone < 0 or (self.alone and self.period_ms is None):
+            raise UsageError("A device goes on alone for 0 or more generations of its own clock.")
 
     def origin(self, policy: Policy) -> Origin:
         step = step_size(self.learning_rate, self.population)
@@ -149,50 +156,68 @@ class Run:
     def by(self, fleet: Fleet) -> Iterator[Generation]:
         """Raises ClusterError when no device of the fleet is left; if there was but one, what was
         the matter with it, LockstepLost say."""
-        plan, twin = self.plan, self.twin
-        task = task_of(plan, twin.origin.policy)
-        with lock_file(self.folder / LOCK):
-            self._lineage.cut(twin.generation)
-            self._log.rewind(twin.generation)
-            with FleetPopulation(fleet, task, Drawn(twin, self._keep)) as population:
-                try:
-                    while twin.generation < plan.generations and not self._target_reached():
-                        yield self._run_generation(population, task)
-                    self.settled = population.settle()
-                except ClusterError as error:
-                    if len(fleet.devices) == 1 and error.__cause__:
-                        raise error.__cause__ from None
-                    raise
+        task = task_of(self.plan, self.twin.origin.policy)
+        drawn = Drawn(self.twin, self.keep_difference)
+        with self.opened(), FleetPopulation(fleet, task, drawn) as population:
+            try:
+                while not self.is_over:
+                    yield self._run_generation(population, task)
+                self.settled = population.settle()
+            except ClusterError as error:
+                if len(fleet.devices) == 1 and error.__cause__:
+                    raise error.__cause__ from None
+                raise
 
     def on(self, opener: Opener) -> Iterator[Generation]:
         return self.by(Fleet({"device": opener}))
 
-    def _keep(self, name: str, device_rho: bytes, twin_rho: bytes) -> None:
+    def keep_difference(self, name: str, device_rho: bytes, twin_rho: bytes) -> None:
+        """Of a device that learned something else than its twin."""
         write_atomically(self.folder / f"{name}{TWIN_RHO}", twin_rho)
         write_atomically(self.folder / f"{name}{DEVICE_RHO}", device_rho)
 
-    def _target_reached(self) -> bool:
-        return self.plan.target is not None and self._best >= self.plan.target
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The folder for this program alone, as it was after the last whole generation."""
+        with lock_file(self.folder / LOCK):
+            self._lineage.cut(self.twin.generation)
+            self._log.rewind(self.twin.generation)
+            yield
+
+    @property
+    def is_over(self) -> bool:
+        plan = self.plan
+        target_reached = plan.target is not None and self._best >= plan.target
+        return target_reached or self.twin.generation >= plan.generations
 
     def _run_generation(self, population: FleetPopulation, task: Task) -> Generation:
         begun = time.perf_counter()
         plan, twin = self.plan, self.twin
-        number, losses = twin.generation, population.losses
-        (seed,) = seeds_of(plan.seed, EPISODES, number, 1)
+        losses = population.losses
+        (seed,) = seeds_of(plan.seed, EPISODES, twin.generation, 1)
         rollout = population.roll_out(seed)
-        returns = rollout.returns
-        ranks = centered_ranks(returns)
+        ranks = centered_ranks(rollout.returns)
         twin.learn(ranks)
+        lost = population.losses - losses
+        return self.close_generation(task, rollout.returns, ranks, rollout.steps, lost, begun)
+
+    def close_generation(
+        self, task: Task, returns: np.ndarray, ranks: np.ndarray, steps: int, losses: int,
+        begun: float,
+    ) -> Generation:  # fmt: skip
+        """Keeps what the twin has learned from these ranks, and tells it. begun: by
+        `time.perf_counter`."""
+        twin = self.twin
         self._lineage.append(ranks, twin.rho_hash)
         generation = Generation(
-            number,
+            twin.generation - 1,
             float(returns.mean()),
             float(returns.max()),
             float(returns.min()),
-            rollout.steps,
-            self._evaluate(task) if twin.generation % plan.evaluate_every == 0 else None,
+            steps,
+            self._evaluate(task) if twin.generation % self.plan.evaluate_every == 0 else None,
             f"{twin.rho_hash:08x}",
-            population.losses - losses,
+            losses,
             time.perf_counter() - begun,
         )
         self._log.append(asdict(generation))

@@ -2,7 +2,7 @@
 
 from .codec import FrameReader, Packet, decode_frame, encode_frame
 from .device import Device, LinkStatistics, period_ticks
-from .evolving import Evolving, learned_hash
+from .evolving import Evolving, learned_hash, read_rho
 from .faulty import Faults, FaultyTransport, Proxy
 from .messages import (
     IMAGE_VERSION,
@@ -18,6 +18,10 @@ from .messages import (
     MessageType,
     Observation,
     PolicySource,
+    Practice,
+    PracticeState,
+    Progress,
+    Record,
     ResetCause,
     Status,
     StepReply,
@@ -46,7 +50,11 @@ __all__ = [
     "Packet",
     "PolicySource",
     "Port",
+    "Practice",
+    "PracticeState",
+    "Progress",
     "Proxy",
+    "Record",
     "ResetCause",
     "SerialTransport",
     "Status",
@@ -57,5 +65,6 @@ __all__ = [
     "learned_hash",
     "open_transport",
     "period_ticks",
+    "read_rho",
     "serial_ports",
 ]

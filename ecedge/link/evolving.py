@@ -94,13 +94,7 @@ class Evolving:
 
     def rho(self) -> bytes:
         """The probabilities in planes: `ecedge.reference.rho_planes` of them."""
-        planes = b""
-        for piece in self._pieces(self.n_synapses):
-            size = piece.stop - piece.start
-            question = messages.rho_request(piece.start, size)
-            reply = self.device.request(MessageType.RHO, question, DATA_HEADER + size)
-            planes += messages.unpack_bytes(reply, size, "RHO")
-        return planes
+        return read_rho(self.device, self.n_synapses)
 
     def put_rho(self, planes: bytes) -> int:
         """Sets the probabilities; their hash."""
@@ -152,6 +146,18 @@ class Evolving:
         wanted = round(self._words * min(4.0, max(0.25, LEARN_SECONDS / seconds)))
         self._words = min(max(1, wanted), self.n_synapses // 32)
         return learned
+
+
+def read_rho(device: Device, n_synapses: int) -> bytes:
+    """The probabilities of a device whose policy evolves, in planes."""
+    most = device.hello.max_payload - DATA_HEADER
+    planes = b""
+    while left := n_synapses - len(planes):
+        size = min(most, left)
+        question = messages.rho_request(len(planes), size)
+        reply = device.request(MessageType.RHO, question, DATA_HEADER + size)
+        planes += messages.unpack_bytes(reply, size, "RHO")
+    return planes
 
 
 def learned_hash(device: Device) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -21,6 +21,7 @@ HELLO_MAGIC = 0x45474345
 MIN_MAX_PAYLOAD = 96
 REWARD_ONE = 65536  # the reward that means 1.0
 PERIOD_MOST = 1 << 30  # ticks
+U32 = 0xFFFFFFFF
 
 
 class MessageType(IntEnum):
@@ -47,6 +48,10 @@ class MessageType(IntEnum):
     LEARN = 0x23
     RHO = 0x24
     RHO_PUT = 0x25
+    PRACTICE = 0x26
+    PROGRESS = 0x27
+    RECORD = 0x28
+    CONFIRM = 0x29
 
 
 #: names of the requests of evolution
@@ -75,6 +80,7 @@ class DeviceMode(IntEnum):
     FAULT = 3
     CLOCKED = 4
     HOSTED = 5
+    PRACTICE = 6
 
 
 class ResetCause(IntEnum):
@@ -96,6 +102,20 @@ class EpisodeEnd(IntEnum):
     STOPPED = 4
     SILENCE = 5
     FAULT = 6
+
+
+class PracticeState(IntEnum):
+    """Whether a device's practice goes on, and why it does not."""
+
+    NONE = 0
+    RUNS = 1
+    DONE = 2
+    STOPPED = 3
+    SILENCE = 4
+    PLANT = 5
+    EPISODES = 6
+    STEPS = 7
+    TIME = 8
 
 
 class PolicySource(IntEnum):
@@ -520,8 +540,8 @@ def unpack_limits(payload: bytes, count: int) -> list[Limit]:
         ) from error
 
 
-#: instead of a member's number: the deterministic policy
-DECIDED = 0xFFFFFFFF
+#: instead of a member's number: the deterministic policy, and the one that was confirmed
+DECIDED, CONFIRMED = 0xFFFFFFFF, 0xFFFFFFFE
 
 
 def evolve_request(seed: int, generation: int, step: int, population: int, one: int) -> bytes:
@@ -565,6 +585,109 @@ class Learned:
     def unpack(cls, payload: bytes) -> Learned:
         _require(payload, cls.LAYOUT.size, "LEARN")
         return cls(*cls.LAYOUT.unpack(payload))
+
+
+@dataclass(frozen=True)
+class Practice:
+    """What a device shall practise by itself, on its own plant.
+
+    Episode e of every member of generation g begins with the seed first_seed + g · episodes + e.
+    steps: the most of an episode. period: ticks. silence_ms: 10 … 60000; 0 needs no host.
+    patience_ms: how long the plant may refuse an episode. most_…: what it may spend in all since
+    EVOLVE; 0 is no limit.
+    """
+
+    generations: int
+    first_seed: int
+    steps: int
+    period: int = 0
+    silence_ms: int = 0
+    patience_ms: int = 0
+    most_episodes: int = 0
+    most_steps: int = 0
+    most_ms: int = 0
+    episodes: int = 1
+
+    LAYOUT = struct.Struct("<9IHH")
+
+    def __post_init__(self):
+        for field in fields(self):
+            value, most = getattr(self, field.name), 0xFFFF if field.name == "episodes" else U32
+            if not 0 <= value <= most:
+                raise UsageError(
+                    f"A device cannot practise with {value} as its {field.name}.",
+                    f"Give a whole number from 0 to {most}.",
+                )
+
+    def pack(self) -> bytes:
+        return self.LAYOUT.pack(*astuple(self), 0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a device's practice is, and what it has spent since EVOLVE.
+
+    Records are there of the generations from `first_record` on, which began with the probabilities
+    whose hash is `first_hash`; `room` is how many can be kept. reason: of the plant's last refusal.
+    """
+
+    mode: int
+    state: int
+    phase: int
+    seed: int
+    population: int
+    member: int
+    generation: int
+    first_record: int
+    room: int
+    moved: int
+    episodes: int
+    steps: int
+    ms: int
+    faults: int
+    reason: int
+    first_hash: int
+    episode_steps: int
+
+    LAYOUT = struct.Struct("<xBBBIHH11I")
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Progress:
+        _require(payload, cls.LAYOUT.size, "PROGRESS")
+        mode, state, *numbers = cls.LAYOUT.unpack(payload)
+        return cls(_known(DeviceMode, mode), _known(PracticeState, state), *numbers)
+
+    @property
+    def runs(self) -> bool:
+        return self.state == PracticeState.RUNS
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a generation came to that a device ran by itself. rho_hash: of the probabilities after
+    it; faults: episodes that ended because the plant asked for safety; returns in 1 / REWARD_ONE.
+    fitness: (n,) int32 returns of the members that were asked for."""
+
+    rho_hash: int
+    steps: int
+    faults: int
+    best: int
+    worst: int
+    total: int
+    fitness: np.ndarray
+
+    LAYOUT = struct.Struct("<4xIIIiiq")
+
+    @classmethod
+    def unpack(cls, payload: bytes, count: int) -> Record:
+        size = cls.LAYOUT.size
+        _require(payload, size + 4 * count, "RECORD")
+        fitness = np.frombuffer(payload, "<i4", count, size).astype(np.int32)
+        return cls(*cls.LAYOUT.unpack_from(payload), fitness)
+
+
+def record_request(generation: int, first: int, count: int) -> bytes:
+    return struct.pack("<III", generation, first, count)
 
 
 def unpack_rho_hash(payload: bytes, message: str) -> int:
@@ -650,6 +773,7 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
                 DeviceMode.SAFE: "No host led it for too long, or its plant asked: reset it.",
                 DeviceMode.CLOCKED: "An episode runs by the device's own clock: stop it first.",
                 DeviceMode.HOSTED: "A host acts on the device's plant: stop it first.",
+                DeviceMode.PRACTICE: "The device practises by itself: stop it first.",
             }
             return (
                 f"The device does not do {request} in mode {mode}.",
@@ -664,6 +788,18 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             return (
                 f"The device has {detail} bytes for uploads; the policy, a byte for each of its "
                 "synapses and four for each member are more.",
+                "Use a smaller network or population, or firmware with a larger capacity.",
+            )
+        case ErrorCode.CAPACITY if request == MessageType.PRACTICE.name:
+            return (
+                f"The device can keep what {detail} generations come to that it runs by itself; it "
+                "shall run more.",
+                "Let it run fewer at a time, with a smaller population or network.",
+            )
+        case ErrorCode.CAPACITY if request in EVOLUTION:
+            return (
+                f"The device's {detail} bytes for uploads hold no confirmed policy beside the "
+                "probabilities.",
                 "Use a smaller network or population, or firmware with a larger capacity.",
             )
         case ErrorCode.CAPACITY if request == MessageType.BEGIN.name:

@@ -29,10 +29,9 @@ static uint32_t evolve(ec_device *device, const uint8_t *request, uint32_t lengt
         return refuse(reply, EC_REFUSED_CAPACITY, config->policy_ram_size);
     learner->evolve.seed = ec_get32(request);
     learner->evolve.generation = ec_get32(request + 4);
-    learner->practice.first_record = learner->evolve.generation;
     learner->evolve.step = ec_get32(request + 8);
     length = accept_mode(device, reply, 8);
-    ec_put32(reply + 4, ec_learn_hash(learner));
+    ec_put32(reply + 4, ec_learn_drop_records(learner));
     return length;
 }
 
@@ -119,10 +118,8 @@ static uint32_t learn(ec_device *device, const uint8_t *request, uint32_t length
     length = accept_mode(device, reply, 16);
     ec_put32(reply + 4, learner->evolve.generation);
     ec_put32(reply + 8, learner->learned);
-    if (learner->learned == 0) {
-        learner->practice.first_record = learner->evolve.generation; /* there is none of this one */
-        ec_put32(reply + 12, ec_learn_hash(learner));
-    }
+    if (learner->learned == 0)
+        ec_put32(reply + 12, ec_learn_drop_records(learner));
     return length;
 }
 
@@ -162,7 +159,7 @@ static uint32_t put_rho(ec_device *device, const uint8_t *request, uint32_t leng
     ec_device_rest(device);
     copy((uint8_t *)device->config->learner->evolve.rho + offset, request + 4, count);
     length = accept_mode(device, reply, 8);
-    ec_put32(reply + 4, ec_learn_hash(device->config->learner));
+    ec_put32(reply + 4, ec_learn_drop_records(device->config->learner));
     return length;
 }
 

@@ -12,6 +12,9 @@ static void keep_half_learned(ec_learner *learner)
     uint32_t generation = learner->evolve.generation;
     const uint8_t *record = (const uint8_t *)ec_learn_record(learner, generation);
     uint32_t size = (uint32_t)offsetof(ec_record, fitness) + 4u * learner->population;
+    if (generation == learner->practice.first_record)
+        return;
+    learner->practice.first_hash = ec_learn_record(learner, generation - 1u)->rho_hash;
     learner->practice.first_record = generation;
     copy((uint8_t *)ec_learn_record(learner, generation), record, size);
 }
@@ -40,7 +43,7 @@ uint32_t ec_device_practice(ec_device *device, const uint8_t *request, uint32_t 
     if (goes_on) {
         keep_half_learned(learner);
     } else {
-        practice->first_record = learner->evolve.generation;
+        (void)ec_learn_drop_records(learner);
         practice->member = 0;
         practice->phase = EC_PHASE_DRAW;
     }
@@ -62,7 +65,7 @@ uint32_t ec_device_progress(const ec_device *device, uint32_t length, uint8_t *r
         return refuse(reply, EC_REFUSED_LENGTH, 0);
     if (learner->population == 0)
         return refuse(reply, EC_REFUSED_IMAGE, EC_IMAGE_STAYS);
-    length = accept_mode(device, reply, 52);
+    length = accept_mode(device, reply, 56);
     reply[2] = practice->state;
     reply[3] = practice->phase;
     ec_put32(reply + 4, learner->evolve.seed);
@@ -77,7 +80,8 @@ uint32_t ec_device_progress(const ec_device *device, uint32_t length, uint8_t *r
     ec_put32(reply + 36, practice->spent.ms);
     ec_put32(reply + 40, practice->faults);
     ec_put32(reply + 44, practice->reason);
-    ec_put32(reply + 48, device->episode.steps);
+    ec_put32(reply + 48, practice->first_hash);
+    ec_put32(reply + 52, device->episode.steps);
     return length;
 }
 

@@ -94,6 +94,13 @@ void ec_learn_move(ec_learner *learner, uint32_t count)
     }
 }
 
+uint32_t ec_learn_drop_records(ec_learner *learner)
+{
+    learner->practice.first_record = learner->evolve.generation;
+    learner->practice.first_hash = ec_learn_hash(learner);
+    return learner->practice.first_hash;
+}
+
 ec_record *ec_learn_record(const ec_learner *learner, uint32_t generation)
 {
     void *record = learner->records + (generation - learner->practice.first_record) * record_words(learner);

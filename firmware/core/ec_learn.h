@@ -63,6 +63,9 @@ void ec_learn_rank(ec_learner *learner, uint32_t first, const uint8_t *ranks, ui
  * generation is over. */
 void ec_learn_move(ec_learner *learner, uint32_t count);
 
+/* Drops all records: those to come begin from the probabilities of now. Their hash. */
+uint32_t ec_learn_drop_records(ec_learner *learner);
+
 /* The record of a generation from practice.first_record on, fewer than records_most later. */
 ec_record *ec_learn_record(const ec_learner *learner, uint32_t generation);
 

@@ -52,7 +52,8 @@ typedef struct {
     uint16_t member;       /* that acts, or that is ranked next */
     uint16_t episode;      /* of this member */
     uint32_t until;        /* the generation that is none of it any more */
-    uint32_t first_record; /* the generation of the first record that is kept */
+    uint32_t first_record; /* the generation of the first record that is kept, */
+    uint32_t first_hash;   /* and of the probabilities that it began with */
     uint32_t turn_ms;      /* when the last turn was */
     uint32_t ready_ms;     /* since when the plant is asked for an episode */
     uint32_t reason;       /* of its last refusal */

@@ -61,7 +61,7 @@ static uint32_t told(unsigned offset)
 static uint8_t progress(void)
 {
     CHECK_EQUAL(EC_OK, ask(EC_PROGRESS, NULL, 0));
-    CHECK_EQUAL(52, reply_length);
+    CHECK_EQUAL(56, reply_length);
     return reply[2];
 }
 
@@ -114,7 +114,7 @@ static void test_practice_learns_what_ranks_and_learn_would(void)
     CHECK_EQUAL(0, told(16));
     CHECK_EQUAL(2 * POPULATION, told(28));
     CHECK_EQUAL(2 * POPULATION * LONGEST, told(32));
-    uint32_t hashes[2];
+    uint32_t hashes[2], first_hash = told(48);
     for (uint32_t generation = 0; generation < 2; generation++) {
         CHECK_EQUAL(EC_OK, ask_record(generation, 0, POPULATION));
         CHECK_EQUAL(32 + 4 * POPULATION, reply_length);
@@ -129,6 +129,7 @@ static void test_practice_learns_what_ranks_and_learn_would(void)
             CHECK_EQUAL((uint32_t)fitness[k], told(32 + 4 * k));
     }
     evolve();
+    CHECK_EQUAL(first_hash, ec_learn_hash(&learner));
     for (unsigned k = 0; k < POPULATION; k++)
         ec_put16(ranks + 4 + 2 * k, (uint16_t)ranked[k]);
     for (uint32_t generation = 0; generation < 2; generation++) {
@@ -339,6 +340,7 @@ static void test_practice_that_is_stopped_while_it_learns_goes_on_there(void)
     CHECK_EQUAL(EC_OK, ask_record(0, 0, 0));
     uint32_t hash = told(4);
     evolve();
+    uint32_t first_hash = ec_learn_hash(&learner);
     CHECK_EQUAL(EC_OK, ask_practice(usual));
     unsigned begun = 0;
     for (unsigned stops = 0; device.mode == EC_MODE_PRACTICE; stops++) {
@@ -353,6 +355,7 @@ static void test_practice_that_is_stopped_while_it_learns_goes_on_there(void)
         CHECK_EQUAL(EC_OK, ask_practice(usual));
     }
     CHECK_EQUAL(POPULATION, begun);
+    CHECK_EQUAL(first_hash, learner.practice.first_hash);
     CHECK_EQUAL(EC_PRACTICE_DONE, progress());
     CHECK_EQUAL(EC_OK, ask_record(0, 0, 0));
     CHECK_EQUAL(hash, told(4));

@@ -1,0 +1,277 @@
+"""A device that practises on its own plant, by its own clock, and a host that follows it.
+
+PRACTICE   ──> device: member, episode ... of all members, ranks, new probabilities, and again
+PROGRESS   <── where it stands; meanwhile the twin's members run on the plant's twin
+RECORD     <── returns of all members, rho hash      must be the twin's
+lineage.bin    their ranks, as of evolution in step with the host: it replays alike
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..clocked import replay
+from ..errors import DeviceRefused, LinkError, LinkTimeout, LockstepLost, PlantFault, WorldError
+from ..hil import SILENCE_MS
+from ..link import (
+    REWARD_ONE,
+    Device,
+    ErrorCode,
+    Evolving,
+    Limit,
+    Practice,
+    PracticeState,
+    Progress,
+    Record,
+    period_ticks,
+    practice,
+    read_rho,
+)
+from ..plants import PLANTS
+from ..reference import centered_ranks
+from ..storage import write_atomically
+from ..tasks import Task
+from .lockstep import Lockstep
+from .run import (
+    DEVICE_RHO,
+    EPISODES,
+    FINAL,
+    MOST_LOSSES,
+    TWIN_RHO,
+    Generation,
+    Run,
+    seeds_of,
+    task_of,
+)
+
+PATIENCE_MS = 10_000  # for a plant that is not ready for an episode
+ASK_SOON, ASK_LATE = 0.002, 0.25  # seconds between questions how far it is
+INT32 = np.iinfo(np.int32)
+
+WHY = {
+    PracticeState.PLANT: "its plant did not become ready for an episode (its reason {reason})",
+    PracticeState.EPISODES: "the {episodes} episodes that it may run are run",
+    PracticeState.STEPS: "the {steps} steps that it may take are taken",
+    PracticeState.TIME: "the {ms} ms that it may practise are over",
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a device may spend on practice in all, by its own count; 0 is no limit. What it spent
+    is forgotten when it restarts."""
+
+    episodes: int = 0
+    steps: int = 0
+    ms: int = 0
+
+
+def practise(
+    run: Run, opener: Callable[[], AbstractContextManager[Device]], budget: Budget | None = None
+) -> Iterator[Generation]:
+    """`run.on(opener)` for a plan that has a period: generations on the device's own plant.
+
+    Where the plant has a twin (`ecedge.plants`), every member's return is held to it. Raises
+    PlantFault when the device ends its practice by itself, and what `run.on` raises.
+    """
+    task = task_of(run.plan, run.twin.origin.policy)
+    with run.opened(), Practised(opener, run, task, budget or Budget()) as seat:
+        while not run.is_over:
+            begun = time.perf_counter()
+            try:
+                record, ranks = seat.follow()
+            except LockstepLost:
+                write_atomically(run.folder / TWIN_RHO, run.twin.planes)
+                with suppress(LinkError):
+                    write_atomically(run.folder / DEVICE_RHO, seat.rho())
+                raise
+            returns = record.fitness / REWARD_ONE
+            losses = seat.take_losses()
+            yield run.close_generation(task, returns, ranks, record.steps, losses, begun)
+
+
+class Practised:
+    """The device, opened again and brought to where its twin is whenever it was lost."""
+
+    def __init__(
+        self, opener: Callable[[], AbstractContextManager[Device]], run: Run, task: Task,
+        budget: Budget,
+    ):  # fmt: skip
+        plan = run.plan
+        self._opener = opener
+        self._twin = run.twin
+        self._plan = plan
+        self._steps = task.max_episode_steps
+        self._budget = budget
+        (self._first_seed,) = seeds_of(plan.seed, EPISODES, 0, 1)
+        self._opened = ExitStack()
+        self._device: Device | None = None
+        self._limits: list[Limit] = []
+        self._plant: Callable | None = None
+        self._losses = self._told = self._in_a_row = 0
+
+    def __enter__(self) -> Practised:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._opened.__exit__(*error)
+
+    def follow(self) -> tuple[Record, np.ndarray]:
+        """The twin's generation, as the device ran it, and its ranks, which the twin has learned
+        then."""
+        expected = _Expected(self)
+        record = self._insist(lambda device: self._await(device, expected))
+        for member, (told, wanted) in enumerate(zip(record.fitness, expected.all(), strict=True)):
+            if wanted is not None and told != wanted:
+                raise LockstepLost(
+                    f"Member {member} of generation {self._twin.generation} earned "
+                    f"{told / REWARD_ONE:g} on the device, {wanted / REWARD_ONE:g} with its twin.",
+                    f"{DEVICE_RHO} and {TWIN_RHO} in the run's folder are what both held; look at "
+                    "the device's clock, supply and memory.",
+                )
+        ranks = centered_ranks(record.fitness)
+        self._twin.learn(ranks)
+        if record.rho_hash != self._twin.rho_hash:
+            raise LockstepLost(
+                f"After generation {self._twin.generation - 1} the device's probabilities are "
+                f"{record.rho_hash:08x}, its twin's {self._twin.rho_hash:08x}.",
+                f"Both are kept: {DEVICE_RHO} and {TWIN_RHO} in the run's folder.",
+            )
+        self._in_a_row = 0
+        return record, ranks
+
+    def rho(self) -> bytes:
+        """The device's probabilities, as they are now."""
+        device = self._device or self._open()
+        device.stop()
+        return read_rho(device, self._twin.origin.policy.spec.n_synapses)
+
+    def take_losses(self) -> int:
+        """Times that the device was lost since this was asked last."""
+        losses, self._told = self._losses - self._told, self._losses
+        return losses
+
+    def expected_fitness(self, member: int) -> int | None:
+        """What a member of the twin's generation earns; None where the plant has no twin."""
+        if self._plant is None:
+            return None
+        policy, seed = self._twin.member(member), self._first_seed + self._twin.generation
+        episode = replay(self._plant, policy, seed & 0xFFFFFFFF, self._steps, self._limits)
+        return min(max(episode.total, INT32.min), INT32.max)
+
+    def _await(self, device: Device, expected: _Expected) -> Record:
+        generation, pause, begun = self._twin.generation, ASK_SOON, False
+        while (now := practice.progress(device)).generation <= generation:
+            if not now.runs:
+                if begun:
+                    raise ended(now)
+                practice.begin_practice(device, self._terms(device))
+                begun = True
+            elif not expected.compute_one():
+                time.sleep(pause)
+                pause = min(1.5 * pause, ASK_LATE)
+        return practice.record(device, generation, self._twin.origin.population)
+
+    def _terms(self, device: Device) -> Practice:
+        plan, budget = self._plan, self._budget
+        return Practice(
+            generations=min(max(1, plan.alone), plan.generations - self._twin.generation),
+            first_seed=self._first_seed,
+            steps=self._steps,
+            period=period_ticks(device, plan.period_ms),
+            silence_ms=0 if plan.alone else SILENCE_MS,
+            patience_ms=PATIENCE_MS,
+            most_episodes=budget.episodes,
+            most_steps=budget.steps,
+            most_ms=budget.ms,
+        )
+
+    def _insist(self, work):
+        """`work` of the device, again from its beginning where the device was lost in it."""
+        while True:
+            try:
+                return work(self._device or self._open())
+            except LinkError as error:
+                if isinstance(error, DeviceRefused) and error.code in (*FINAL, ErrorCode.PLANT):
+                    raise
+                self._losses += 1
+                self._in_a_row += 1
+                self._device = None
+                self._opened.close()
+                if self._in_a_row >= MOST_LOSSES:
+                    raise
+
+    def _open(self) -> Device:
+        device = self._opened.enter_context(self._opener())
+        told = device.result()  # DeviceRefused: there is no plant
+        self._plant = PLANTS.get(told.plant)
+        self._limits = device.limit([Limit()] * self._twin.origin.policy.spec.n_act)
+        if not is_ours(device, self._twin):
+            twin, origin = self._twin, self._twin.origin
+            device.upload(origin.policy)
+            evolving = Evolving(
+                device, origin.policy, origin.seed, origin.step, origin.population,
+                twin.generation, origin.one,
+            )  # fmt: skip
+            if evolving.rho_hash != twin.rho_hash:
+                evolving.put_rho(twin.planes)
+        self._device = device
+        return device
+
+
+class _Expected:
+    """What members earn with the twin, computed while the device is at it."""
+
+    def __init__(self, seat: Practised):
+        self._seat = seat
+        self._fitness: list[int | None] = []
+        self._population = seat._twin.origin.population
+
+    def compute_one(self) -> bool:
+        """False: there are all of them."""
+        if len(self._fitness) == self._population:
+            return False
+        self._fitness.append(self._seat.expected_fitness(len(self._fitness)))
+        return True
+
+    def all(self) -> list[int | None]:
+        while self.compute_one():
+            pass
+        return self._fitness
+
+
+def ended(now: Progress) -> WorldError:
+    """Why a device no longer practises that was told to: the plant, or the line's to mend."""
+    if why := WHY.get(now.state):
+        return PlantFault(
+            f"The device stopped to practise in generation {now.generation}: "
+            f"{why.format(**asdict(now))}.",
+            "It is safe. Look at its plant, allow it more, then go on with --resume.",
+        )
+    return LinkTimeout(
+        f"The device stopped to practise in generation {now.generation}: this host asked too late.",
+        "It is safe; the generation begins anew.",
+    )
+
+
+def is_ours(device: Device, twin: Lockstep) -> bool:
+    """Whether a device has learned what the twin has, and nothing since but what it has records
+    of: it may have gone on alone."""
+    try:
+        now = practice.progress(device)
+        if (now.seed, now.population) != (twin.origin.seed, twin.origin.population):
+            return False
+        if not now.first_record <= twin.generation <= now.generation:
+            return False
+        if now.first_record == twin.generation:
+            return now.first_hash == twin.rho_hash
+        return practice.record(device, twin.generation - 1, 1).rho_hash == twin.rho_hash
+    except DeviceRefused as refusal:
+        if refusal.code == ErrorCode.IMAGE:
+            return False
+        raise

@@ -1,0 +1,47 @@
+"""Generations that a device runs by itself, on its own plant: docs/LINK.md, "Practice"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from . import messages
+from .device import Device
+from .messages import CONFIRMED, DECIDED, MessageType, Practice, Progress, Record
+
+
+def begin_practice(device: Device, practice: Practice) -> None:
+    """The device, whose policy evolves, goes on by itself from the generation where it is. Raises
+    DeviceRefused: code CAPACITY and as its detail how many generations there is room for."""
+    device.request(MessageType.PRACTICE, practice.pack())
+
+
+def progress(device: Device) -> Progress:
+    """Keeps one going that needs its host. DeviceRefused: code IMAGE where nothing evolves."""
+    return Progress.unpack(device.request(MessageType.PROGRESS))
+
+
+def record(device: Device, generation: int, population: int) -> Record:
+    """All of a generation's record. DeviceRefused: code ARGUMENT where the device has none."""
+    most = (device.hello.max_payload - Record.LAYOUT.size) // 4
+    parts: list[Record] = []
+    for first in range(0, population, most):
+        count = min(most, population - first)
+        question = messages.record_request(generation, first, count)
+        size = Record.LAYOUT.size + 4 * count
+        parts.append(Record.unpack(device.request(MessageType.RECORD, question, size), count))
+    return replace(parts[0], fitness=np.concatenate([part.fitness for part in parts]))
+
+
+def confirm(device: Device, member: int | None = None) -> None:
+    """The device keeps this member of the generation, or the deterministic policy, as the one that
+    `recall` brings back."""
+    number = DECIDED if member is None else member
+    device.request(MessageType.CONFIRM, messages.member_request(number))
+
+
+def recall(device: Device) -> None:
+    """Ends what the device does; from its next reset or episode on it runs the policy that was
+    confirmed, at first the one that evolution began from."""
+    device.request(MessageType.MEMBER, messages.member_request(CONFIRMED))
