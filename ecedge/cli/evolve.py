@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import INTERRUPTED, AsJson, DeviceName, device_of
+from .clocked import plant_source
+from .options import INTERRUPTED, AsJson, DeviceName, PlantFile, device_of
 from .train import folder_name, option
 
 
@@ -54,6 +55,29 @@ def evolve(
     horizon: Annotated[
         int | None, option("The most steps of an episode. Default: the task's limit.")
     ] = None,
+    clocked: Annotated[
+        bool,
+        option(
+            "Let the device run whole generations by its own clock, with the plant on its side: "
+            "docs/PLANT.md.",
+            "--clocked",
+        ),
+    ] = False,
+    period_ms: Annotated[
+        float | None,
+        option(
+            "With --clocked: from step to step; 0 is as fast as the device can. "
+            "Default: the task's control period."
+        ),
+    ] = None,
+    alone: Annotated[
+        int,
+        option(
+            "With --clocked: generations that the device goes on for without this host. "
+            "[default: 0, it makes itself safe]"
+        ),
+    ] = 0,
+    plant: PlantFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Let devices learn by themselves: evolution where the policy runs.
@@ -66,14 +90,20 @@ def evolve(
     `policy.onnx` (the best by evaluation), `log.jsonl` and `lineage.bin`: seeds and ranks, from
     which `ecedge replay` learns all again.
 
+    With --clocked the device has the plant too, and runs generation after generation by itself; the
+    host only follows it. A device that is started here gets the plant that is like the task, or
+    --plant.
+
     Example: `ecedge evolve CartPole-v1 --device mps2-an386 --target 500`
     """
-    from ..evolve import Plan, Run, policy_from_scratch
+    from ..devices import open_device
+    from ..evolve import Plan, Run, policy_from_scratch, practise
+    from ..hil import control_period_ms
     from ..policy_file import load_policy
     from ..tasks import find_task
     from ..training.settings import Settings
 
-    fleet = find_fleet(device, rig, simulated)
+    check_clocked(clocked or resume is not None, period_ms, alone, plant)
     changes = {"generations": generations, "target": target}
     changes = {name: value for name, value in changes.items() if value is not None}
     if resume is not None:
@@ -86,6 +116,9 @@ def evolve(
         declared = find_task(task)
         numbers = {"seed": seed, "population": population, "learning_rate": learning_rate}
         numbers |= {"horizon": horizon} | changes
+        if clocked:
+            period = control_period_ms(declared) if period_ms is None else period_ms
+            numbers |= {"period_ms": period, "alone": alone}
         if policy is not None:
             start = load_policy(policy)[0]
         else:
@@ -95,8 +128,15 @@ def evolve(
             certainty = 0.5
         plan = Plan(declared.declaration or task, certainty=certainty, **numbers)
         run = Run.begin(out or Path("runs") / f"evolve-{folder_name(task)}-seed{seed}", plan, start)
+    if run.plan.period_ms is None:
+        fleet = find_fleet(device, rig, simulated)
+        learning, names = run.by(fleet), list(fleet.devices)
+    else:
+        found = find_one(device, rig, simulated)
+        firmware = plant_source(found, find_task(run.plan.task), plant)
+        learning, names = practise(run, lambda: open_device(found, plant=firmware)), []
     try:
-        for generation in run.by(fleet):
+        for generation in learning:
             print(describe(generation), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(
@@ -112,7 +152,7 @@ def evolve(
         "evaluation": run.best,
         "settled": run.settled,
     }
-    if absent := [name for name in fleet.devices if name not in run.settled]:
+    if absent := [name for name in names if name not in run.settled]:
         print(
             f"ecedge: {', '.join(absent)} has not learned all: it is not there, or differs.",
             file=sys.stderr,
@@ -137,6 +177,26 @@ def find_fleet(device: str | None, rig: Path | None, simulated: int):
         return Fleet({}, simulated)
     name = device or "virtual"
     return Fleet({"device": lambda: open_device(device_of(name, rig))}, simulated)
+
+
+def find_one(device: str | None, rig: Path | None, simulated: int):
+    """The one device that learns on its own plant."""
+    if simulated or (device is None and rig is not None):
+        raise UsageError(
+            "By its own clock one device learns, and nobody beside it.",
+            "Leave out --simulated, and name a device of the rig: --device NAME.",
+        )
+    return device_of(device or "virtual", rig)
+
+
+def check_clocked(clocked, period_ms, alone, plant) -> None:
+    if period_ms is not None and not period_ms >= 0:
+        raise UsageError(f"A period of {period_ms:g} ms cannot be; give 0 or more.")
+    if not clocked and (period_ms is not None or alone or plant):
+        raise UsageError(
+            "--period-ms, --alone and --plant are of a device with a plant on its side.",
+            "Add --clocked.",
+        )
 
 
 def describe(generation) -> str:

@@ -9,7 +9,7 @@ lineage.bin    their ranks, as of evolution in step with the host: it replays al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
 
@@ -72,15 +72,19 @@ class Budget:
 
 
 def practise(
-    run: Run, opener: Callable[[], AbstractContextManager[Device]], budget: Budget | None = None
+    run: Run,
+    opener: Callable[[], AbstractContextManager[Device]],
+    budget: Budget | None = None,
+    limits: Sequence[Limit] | None = None,
 ) -> Iterator[Generation]:
     """`run.on(opener)` for a plan that has a period: generations on the device's own plant.
 
+    limits: of each output, while it learns and after; None: what the plant bears.
     Where the plant has a twin (`ecedge.plants`), every member's return is held to it. Raises
     PlantFault when the device ends its practice by itself, and what `run.on` raises.
     """
     task = task_of(run.plan, run.twin.origin.policy)
-    with run.opened(), Practised(opener, run, task, budget or Budget()) as seat:
+    with run.opened(), Practised(opener, run, task, budget, limits) as seat:
         while not run.is_over:
             begun = time.perf_counter()
             try:
@@ -99,19 +103,23 @@ class Practised:
     """The device, opened again and brought to where its twin is whenever it was lost."""
 
     def __init__(
-        self, opener: Callable[[], AbstractContextManager[Device]], run: Run, task: Task,
-        budget: Budget,
-    ):  # fmt: skip
+        self,
+        opener: Callable[[], AbstractContextManager[Device]],
+        run: Run,
+        task: Task,
+        budget: Budget | None,
+        limits: Sequence[Limit] | None,
+    ):
         plan = run.plan
         self._opener = opener
         self._twin = run.twin
         self._plan = plan
         self._steps = task.max_episode_steps
-        self._budget = budget
+        self._budget = budget or Budget()
         (self._first_seed,) = seeds_of(plan.seed, EPISODES, 0, 1)
         self._opened = ExitStack()
         self._device: Device | None = None
-        self._limits: list[Limit] = []
+        self._limits = limits or [Limit()] * run.twin.origin.policy.spec.n_act
         self._plant: Callable | None = None
         self._losses = self._told = self._in_a_row = 0
 
@@ -124,7 +132,7 @@ class Practised:
     def follow(self) -> tuple[Record, np.ndarray]:
         """The twin's generation, as the device ran it, and its ranks, which the twin has learned
         then."""
-        expected = _Expected(self)
+        expected = Expected(self)
         record = self._insist(lambda device: self._await(device, expected))
         for member, (told, wanted) in enumerate(zip(record.fitness, expected.all(), strict=True)):
             if wanted is not None and told != wanted:
@@ -164,7 +172,7 @@ class Practised:
         episode = replay(self._plant, policy, seed & 0xFFFFFFFF, self._steps, self._limits)
         return min(max(episode.total, INT32.min), INT32.max)
 
-    def _await(self, device: Device, expected: _Expected) -> Record:
+    def _await(self, device: Device, expected: Expected) -> Record:
         generation, pause, begun = self._twin.generation, ASK_SOON, False
         while (now := practice.progress(device)).generation <= generation:
             if not now.runs:
@@ -210,7 +218,7 @@ class Practised:
         device = self._opened.enter_context(self._opener())
         told = device.result()  # DeviceRefused: there is no plant
         self._plant = PLANTS.get(told.plant)
-        self._limits = device.limit([Limit()] * self._twin.origin.policy.spec.n_act)
+        self._limits = device.limit(self._limits)
         if not is_ours(device, self._twin):
             twin, origin = self._twin, self._twin.origin
             device.upload(origin.policy)
@@ -224,7 +232,7 @@ class Practised:
         return device
 
 
-class _Expected:
+class Expected:
     """What members earn with the twin, computed while the device is at it."""
 
     def __init__(self, seat: Practised):

@@ -792,9 +792,9 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             )
         case ErrorCode.CAPACITY if request == MessageType.PRACTICE.name:
             return (
-                f"The device can keep what {detail} generations come to that it runs by itself; it "
-                "shall run more.",
-                "Let it run fewer at a time, with a smaller population or network.",
+                f"The device has room for the records of {detail} generations that it runs by "
+                "itself, not for more.",
+                "Let it run fewer at a time, or use a smaller population or network.",
             )
         case ErrorCode.CAPACITY if request in EVOLUTION:
             return (

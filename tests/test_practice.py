@@ -1,0 +1,272 @@
+"""A device that practises on its own plant, and the host that follows it: the same generations,
+whatever becomes of either."""
+
+import contextlib
+import itertools
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from test_cli import assert_misuse, ecedge
+
+from ecedge import devices
+from ecedge.boards import find_plant
+from ecedge.boards.emulator import launch
+from ecedge.devices import open_device
+from ecedge.errors import DeviceRefused, LinkError, LockstepLost, PlantFault, UsageError
+from ecedge.evolve import Budget, Lineage, Plan, Run, policy_from_scratch, practise, replay
+from ecedge.link import Device, DeviceMode, Evolving, Limit, Practice, PracticeState, practice
+from ecedge.link.messages import Progress, Record
+from ecedge.model import Policy
+from ecedge.training.settings import Settings
+
+pytestmark = pytest.mark.timeout(120)
+
+PLAN = Plan(
+    "CartPole-v1", seed=4, population=5, generations=4, certainty=0.75, horizon=30,
+    evaluation_episodes=3, period_ms=0.0,
+)  # fmt: skip
+CART_POLE = find_plant("cart-pole")
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return policy_from_scratch(Settings("CartPole-v1", neurons=32, substeps=4, population=8))
+
+
+def opener():
+    return open_device("virtual", plant=CART_POLE)
+
+
+def finish(run: Run, opener=opener, **more) -> bytes:
+    """What the run's lineage holds in the end."""
+    for _ in practise(run, opener, **more):
+        pass
+    return (run.folder / "lineage.bin").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory, policy) -> bytes:
+    """What PLAN comes to where nothing happens."""
+    return finish(Run.begin(tmp_path_factory.mktemp("clean") / "run", PLAN, policy))
+
+
+def test_its_lineage_replays(tmp_path, clean):
+    path = tmp_path / "lineage.bin"
+    path.write_bytes(clean)
+    twin = replay(Lineage.open(path))
+    assert twin.generation == PLAN.generations
+    assert len({ranks.tobytes() for ranks, _ in Lineage.open(path)}) > 1
+
+
+def test_a_run_that_ends_after_any_generation_goes_on_to_the_same(tmp_path, policy, clean):
+    run = Run.begin(tmp_path / "run", PLAN, policy)
+    for _ in range(PLAN.generations):
+        for _ in itertools.islice(practise(run, opener), 1):
+            pass
+        run = Run.resume(tmp_path / "run")
+    assert (tmp_path / "run/lineage.bin").read_bytes() == clean
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [entry["generation"] for entry in log] == [0, 1, 2, 3]
+
+
+def test_a_device_that_restarts_goes_on_where_its_twin_is(tmp_path, policy, clean, monkeypatch):
+    started, count = [], itertools.count(1)
+
+    def recorded(*words, **more):
+        started.append(launch(*words, **more))
+        return started[-1]
+
+    request = Device.request
+
+    def killing(self, kind, *words, **more):
+        if next(count) in (12, 30):
+            started[-1].process.kill()
+        return request(self, kind, *words, **more)
+
+    monkeypatch.setattr(devices, "launch", recorded)
+    monkeypatch.setattr(Device, "request", killing)
+    assert finish(Run.begin(tmp_path / "run", PLAN, policy)) == clean
+    assert len(started) == 3
+
+
+def test_who_comes_back_learns_what_the_device_did_alone(tmp_path, policy, clean, monkeypatch):
+    run = Run.begin(tmp_path / "run", replace(PLAN, alone=PLAN.generations), policy)
+    with opener() as device:
+        stay = lambda: contextlib.nullcontext(device)  # noqa: E731  its host dies without a word
+        next(practise(run, stay))
+        while practice.progress(device).runs:
+            pass
+        assert practice.progress(device).generation == PLAN.generations
+        monkeypatch.setattr(Device, "upload", None)  # it goes on with what is there
+        assert finish(Run.resume(tmp_path / "run"), stay) == clean
+
+
+def test_a_stranger_s_evolution_is_not_taken_for_ours(tmp_path, policy, clean):
+    with opener() as device:
+        stay = lambda: contextlib.nullcontext(device)  # noqa: E731
+        other = replace(PLAN, generations=1, certainty=0.8)
+        finish(Run.begin(tmp_path / "other", other, policy), stay)
+        assert finish(Run.begin(tmp_path / "run", PLAN, policy), stay) == clean
+
+
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"fitness": np.array([65536] * 5, np.int32)}, "of generation 1 earned 1 on the device, "),
+        ({"rho_hash": 7}, "After generation 1 the device's probabilities are 00000007, its twin's"),
+    ],
+)
+def test_the_first_difference_ends_the_run_with_both_states_kept(
+    tmp_path, policy, monkeypatch, changes, complaint
+):
+    told = practice.record
+
+    def changed(device, generation, population):
+        record = told(device, generation, population)
+        return replace(record, **changes) if generation == 1 and population > 1 else record
+
+    monkeypatch.setattr(practice, "record", changed)
+    run = Run.begin(tmp_path / "run", PLAN, policy)
+    generations = practise(run, opener)
+    next(generations)
+    with pytest.raises(LockstepLost) as lost:
+        next(generations)
+    assert complaint in lost.value.message
+    for name in ("device.rho", "twin.rho"):
+        assert len((tmp_path / "run" / name).read_bytes()) == policy.spec.n_synapses
+    assert len(list(Lineage.open(tmp_path / "run/lineage.bin"))) == 1
+
+
+def test_limits_hold_while_it_learns(tmp_path, policy, clean):
+    """The twin within the same limits earns the same; without them it earns something else."""
+    tight = [Limit(-40, 40, 10)] * 2
+    with opener() as device:
+        stay = lambda: contextlib.nullcontext(device)  # noqa: E731
+        limited = finish(Run.begin(tmp_path / "run", PLAN, policy), stay, limits=tight)
+        assert limited != clean
+        assert device.status().clamps > 0
+        assert device.limit([Limit()], first=1) == [Limit()]
+
+
+@pytest.mark.parametrize(
+    "budget, state, words",
+    [
+        (Budget(episodes=7), PracticeState.EPISODES, "the 7 episodes that it may run are run"),
+        (Budget(steps=70), PracticeState.STEPS, "the 70 steps that it may take are taken"),
+        (Budget(ms=1), PracticeState.TIME, " ms that it may practise are over"),
+    ],
+)
+def test_a_budget_that_is_used_up_ends_the_run_in_safety(tmp_path, policy, budget, state, words):
+    slow = replace(PLAN, period_ms=1.0)
+    with opener() as device:
+        run = Run.begin(tmp_path / "run", slow, policy)
+        with pytest.raises(PlantFault) as fault:
+            finish(run, lambda: contextlib.nullcontext(device), budget=budget)
+        assert words in fault.value.message and fault.value.message.startswith("The device stopped")
+        now = practice.progress(device)
+        assert (now.mode, now.state) == (DeviceMode.IDLE, state)
+        assert not device.status().outputs.any()
+        assert len(list(Lineage.open(run.folder / "lineage.bin"))) == now.generation
+
+
+def test_a_device_without_a_plant_says_so(tmp_path, policy):
+    run = Run.begin(tmp_path / "run", PLAN, policy)
+    with pytest.raises(DeviceRefused, match="The device has no plant on its own side"):
+        finish(run, lambda: open_device("virtual"))
+
+
+def test_more_generations_alone_than_there_is_room_for_are_refused(tmp_path, policy):
+    run = Run.begin(tmp_path / "run", replace(PLAN, generations=10**6, alone=10**6), policy)
+    with pytest.raises(DeviceRefused, match=r"has room for the records of \d+ generations"):
+        finish(run)
+
+
+def test_the_confirmed_policy_comes_back(policy):
+    with opener() as device:
+        device.upload(policy)
+        Evolving(device, policy, 1, 1 << 24, 4)
+        practice.begin_practice(device, Practice(2, 5, 20))
+        while practice.progress(device).runs:
+            pass
+        practice.recall(device)
+        assert episode_of(device) == expected_of(policy)
+        practice.confirm(device, 2)
+        practice.begin_practice(device, Practice(1, 5, 20, device.hello.tick_hz))
+        practice.recall(device)  # whatever it is at
+        confirmed = episode_of(device)
+        device.request(0x21, (2).to_bytes(4, "little"))
+        assert confirmed == episode_of(device)
+
+
+def episode_of(device: Device) -> tuple[int, int]:
+    device.begin_episode(3, 50)
+    while (result := device.result()).runs:
+        pass
+    return result.total, result.trajectory
+
+
+def expected_of(policy: Policy) -> tuple[int, int]:
+    from ecedge.clocked import replay as run_twin
+    from ecedge.plants import CartPole
+
+    trajectory = run_twin(CartPole, policy, 3, 50, [Limit()] * 2)
+    return trajectory.total, trajectory.crc
+
+
+# -- messages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", asdict(Practice(1, 2, 3)))
+@pytest.mark.parametrize("value", [-1, 1 << 32])
+def test_what_no_message_can_say_is_refused(field, value):
+    with pytest.raises(UsageError, match=f"cannot practise with {value} as its {field}"):
+        replace(Practice(1, 2, 3), **{field: value})
+
+
+@pytest.mark.parametrize("kind, more", [(Progress, ()), (Record, (3,))])
+def test_replies_of_another_length_are_refused(kind, more):
+    right = kind.LAYOUT.size + 4 * sum(more)
+    kind.unpack(bytes(right), *more)
+    for length in {*range(right + 9)} - {right}:
+        with pytest.raises(LinkError, match=f"has {length} bytes instead of {right}"):
+            kind.unpack(bytes(length), *more)
+
+
+# -- the verb ------------------------------------------------------------------------------------
+
+
+def test_evolve_practises_and_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    words = "--population", "4", "--neurons", "32", "--horizon", "20", "--period-ms", "0"
+    code, out, err = ecedge(
+        "evolve",
+        "CartPole-v1",
+        "--clocked",
+        "--out",
+        folder,
+        "--generations",
+        "1",
+        *words,
+        "--json",
+    )
+    assert (code, json.loads(out)["generations"]) == (0, 1), err
+    code, out, err = ecedge("evolve", "--resume", folder, "--generations", "2", "--json")
+    assert (code, json.loads(out)["generations"]) == (0, 2), err
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["CartPole-v1", "--alone", "3"], "Add --clocked."),
+        (["CartPole-v1", "--period-ms", "20"], "Add --clocked."),
+        (["CartPole-v1", "--clocked", "--period-ms", "-1"], "A period of -1 ms cannot be"),
+        (["CartPole-v1", "--clocked", "--alone", "-1"], "A device goes on alone for 0 or more"),
+        (["Pendulum-v1", "--clocked"], "There is no plant like Pendulum-v1"),
+    ],
+)
+def test_misuse_is_one_sentence(tmp_path, monkeypatch, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    assert_misuse(ecedge("evolve", *words), complaint)
+    assert not (tmp_path / "runs").exists()
