@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from twins import quick_twin, random_counts, random_policy
 
 from ecedge import reference
 from ecedge.errors import DeviceRefused
-from ecedge.evolve import Lockstep, Origin
+from ecedge.evolve import Lockstep, Origin, Plan, Run, policy_from_scratch, practise
 from ecedge.link import (
     Device,
     DeviceMode,
@@ -19,8 +21,14 @@ from ecedge.link import (
     Evolving,
     Faults,
     FaultyTransport,
+    Limit,
     MessageType,
+    Practice,
+    PracticeState,
+    Record,
     learned_hash,
+    practice,
+    read_rho,
 )
 from ecedge.link.messages import (
     learn_request,
@@ -30,6 +38,7 @@ from ecedge.link.messages import (
     rho_put_request,
 )
 from ecedge.model import Policy
+from ecedge.training.settings import Settings
 
 POPULATION = 6
 GENERATIONS, LONG_GENERATIONS = 3, 50
@@ -200,3 +209,85 @@ def test_a_device_without_the_room_says_so(device):
         Evolving(device, POLICY, 1, 1, population)
     assert refusal.value.code in (ErrorCode.CAPACITY, ErrorCode.TYPE)
     assert device.hello.policy_hash == POLICY.hash
+
+
+# -- practice: by its own clock, on its own plant --------------------------------------------------
+
+BALANCE = policy_from_scratch(Settings("CartPole-v1", neurons=32, substeps=4, population=8))
+PLAN = Plan(
+    "CartPole-v1", seed=4, population=POPULATION, generations=3, horizon=40, evaluation_episodes=1,
+    period_ms=0.0,
+)  # fmt: skip
+PRACTICE_ROOM = (
+    len(BALANCE.image) + BALANCE.spec.n_synapses + 4 * POPULATION  # evolution's
+    + BALANCE.spec.n_synapses // 8 + Record.LAYOUT.size + 4 * POPULATION
+)  # fmt: skip
+
+
+@pytest.fixture
+def practised(rig, device):
+    """A device with the plant cart-pole on its side, and room to practise."""
+    try:
+        plant = device.result().plant
+    except DeviceRefused:
+        assert rig.running is None, "the firmware under test has one"
+        pytest.skip("the device has no plant on its side")
+    if plant != "cart-pole" or device.hello.max_image < PRACTICE_ROOM:
+        pytest.skip(f"the device's plant is {plant}, its room {device.hello.max_image}")
+    device.limit([Limit()] * 2)
+    return device
+
+
+@pytest.mark.room(PRACTICE_ROOM)
+def test_a_device_practises_as_its_twin_does(practised, tmp_path, request, tell):
+    long = request.config.getoption("long")
+    plan = replace(PLAN, generations=LONG_GENERATIONS if long else PLAN.generations)
+    run = Run.begin(tmp_path / "run", plan, BALANCE)
+    generations = [*practise(run, lambda: contextlib.nullcontext(practised))]
+    assert [each.losses for each in generations] == [0] * plan.generations
+    assert read_rho(practised, BALANCE.spec.n_synapses) == run.twin.planes
+    steps = sum(each.steps for each in generations)
+    tell(f"{practised.hello.board}: practised {len(generations)} generations, {steps} steps")
+
+
+@pytest.mark.room(PRACTICE_ROOM)
+def test_practice_stops_for_its_budget_and_for_a_silent_host(practised):
+    def practise_with(**terms):
+        practice.begin_practice(practised, Practice(1, 5, 1 << 30, **terms))
+        while (now := practice.progress(practised)).runs:
+            pass
+        assert not practised.status().outputs.any()
+        return now
+
+    practised.upload(BALANCE)
+    Evolving(practised, BALANCE, 1, 1 << 24, POPULATION)
+    now = practise_with(most_episodes=2)
+    assert (now.state, now.mode, now.episodes) == (PracticeState.EPISODES, DeviceMode.IDLE, 2)
+    now = practise_with(most_steps=now.steps + 3)
+    assert (now.state, now.mode) == (PracticeState.STEPS, DeviceMode.IDLE)
+    period = practised.hello.tick_hz // 50
+    practice.begin_practice(practised, Practice(1, 5, 1 << 30, period, silence_ms=100))
+    deadline = time.monotonic() + 10
+    while (status := practised.status()).mode == DeviceMode.PRACTICE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert (status.mode, practice.progress(practised).state) == (
+        DeviceMode.SAFE, PracticeState.SILENCE,
+    )  # fmt: skip
+    assert not status.outputs.any()
+
+
+@pytest.mark.room(PRACTICE_ROOM)
+def test_the_confirmed_policy_comes_back_whatever_it_practises(practised):
+    practised.upload(BALANCE)
+    evolving = Evolving(practised, BALANCE, 1, 1 << 24, POPULATION)
+    practice.begin_practice(practised, Practice(1, 5, 40, practised.hello.tick_hz))
+    practice.recall(practised)
+    assert_runs(practised, BALANCE)
+    twin = Lockstep(Origin(BALANCE, 1, 1 << 24, POPULATION, 128), 1)
+    assert evolving.rho_hash == twin.rho_hash
+    practice.confirm(practised, 2)
+    evolving.draw(None)
+    assert_runs(practised, twin.decided())
+    practice.recall(practised)
+    assert_runs(practised, twin.member(2))
