@@ -388,7 +388,7 @@ def test_virtual_device_says_who_it_is(vdev):
 
 def dialogue() -> list[tuple[str, bytes]]:
     """LINK.md section 6: the frames in order, the host's marked ">", the device's "<"."""
-    text = (ROOT / "docs/LINK.md").read_text().partition("\n## 6. ")[2]
+    text = (ROOT / "docs/LINK.md").read_text().partition("\n## 6. ")[2].partition("\n## 7. ")[0]
     frames = re.findall(r"^    ([<>])((?: [0-9a-f]{2})+(?:\n     (?: [0-9a-f]{2})+)*)", text, re.M)
     assert {mark for mark, _ in frames} == {">", "<"}
     return [(mark, bytes.fromhex(digits)) for mark, digits in frames]

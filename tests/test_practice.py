@@ -4,7 +4,10 @@ whatever becomes of either."""
 import contextlib
 import itertools
 import json
+import re
+import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +19,22 @@ from ecedge.boards.emulator import launch
 from ecedge.devices import open_device
 from ecedge.errors import DeviceRefused, LinkError, LockstepLost, PlantFault, UsageError
 from ecedge.evolve import Budget, Lineage, Plan, Run, policy_from_scratch, practise, replay
-from ecedge.link import Device, DeviceMode, Evolving, Limit, Practice, PracticeState, practice
-from ecedge.link.messages import Progress, Record
+from ecedge.link import (
+    Device,
+    DeviceMode,
+    Evolving,
+    FrameReader,
+    Limit,
+    MessageType,
+    Packet,
+    Practice,
+    PracticeState,
+    Progress,
+    Record,
+    encode_frame,
+    practice,
+)
+from ecedge.link.messages import hello_request
 from ecedge.model import Policy
 from ecedge.training.settings import Settings
 
@@ -28,6 +45,7 @@ PLAN = Plan(
     evaluation_episodes=3, period_ms=0.0,
 )  # fmt: skip
 CART_POLE = find_plant("cart-pole")
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +250,45 @@ def test_replies_of_another_length_are_refused(kind, more):
     for length in {*range(right + 9)} - {right}:
         with pytest.raises(LinkError, match=f"has {length} bytes instead of {right}"):
             kind.unpack(bytes(length), *more)
+
+
+def test_the_dialogue_of_the_link_s_page_is_the_device_s():
+    """LINK.md section 7. The milliseconds that it took vary, and with them that reply's CRC."""
+    text = (DOCS / "LINK.md").read_text().partition("\n## 7. ")[2]
+    frames = re.findall(r"^    ([<>])((?: [0-9a-f]{2})+(?:\n     (?: [0-9a-f]{2})+)*)", text, re.M)
+    assert len(frames) == 10
+    cases = json.loads((DOCS / "vectors/episodes.json").read_text())["cases"]
+    balances = next(case["image"] for case in cases if case["name"] == "balances")
+    packets = FrameReader(1 << 12)
+    with opener() as device:
+        device.upload(Policy.from_image(bytes.fromhex(balances)))
+        hello = Packet(MessageType.HELLO, 0x1234, 1, hello_request())
+        ask(device, packets, encode_frame(hello))
+        for mark, digits in frames:
+            line = bytes.fromhex(digits)
+            if mark == ">":
+                reply = ask(device, packets, line)
+                while reply.type == MessageType.PROGRESS | 0x80 and reply.payload[2] == 1:
+                    time.sleep(0.01)
+                    again = replace(reply, type=MessageType.PROGRESS, sequence=99, payload=b"")
+                    ask(device, packets, encode_frame(again))
+                    reply = ask(device, packets, line)
+            else:
+                (expected,) = FrameReader(1 << 12).feed(line)
+                assert without_ms(expected) == without_ms(reply)
+
+
+def ask(device: Device, packets: FrameReader, line: bytes) -> Packet:
+    device.transport.write(line)
+    while True:
+        if found := packets.feed(device.transport.read(1.0)):
+            return found[0]
+
+
+def without_ms(packet: Packet) -> Packet:
+    if packet.type != MessageType.PROGRESS | 0x80:
+        return packet
+    return replace(packet, payload=packet.payload[:36] + packet.payload[40:])
 
 
 # -- the verb ------------------------------------------------------------------------------------
