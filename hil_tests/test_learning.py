@@ -291,3 +291,25 @@ def test_the_confirmed_policy_comes_back_whatever_it_practises(practised):
     assert_runs(practised, twin.decided())
     practice.recall(practised)
     assert_runs(practised, twin.member(2))
+
+
+@pytest.mark.room(PRACTICE_ROOM)
+def test_what_was_learned_is_in_flash_where_there_is_some(practised, tell):
+    practised.upload(BALANCE)
+    Evolving(practised, BALANCE, 1, 1 << 26, POPULATION)
+    practice.begin_practice(practised, Practice(1, 5, 20))
+    while practice.progress(practised).runs:
+        pass
+    planes = read_rho(practised, BALANCE.spec.n_synapses)
+    try:
+        saved = practice.save(practised)
+    except DeviceRefused as refusal:
+        assert (refusal.code, refusal.detail) == (ErrorCode.FLASH, 0)
+        return
+    assert (saved.generation, practice.snapshot(practised)) == (1, saved)
+    practised.upload(BALANCE)
+    refused(practised, MessageType.PROGRESS, b"", ErrorCode.IMAGE, 1)
+    assert practice.load(practised) == saved
+    assert read_rho(practised, BALANCE.spec.n_synapses) == planes
+    assert practice.record(practised, 0, POPULATION).rho_hash == zlib.crc32(planes)
+    tell(f"{practised.hello.board}: {saved.size} bytes saved in flash, and loaded")

@@ -36,7 +36,7 @@ serial = pytest.importorskip("serial")
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = ROOT / "firmware"
 C_TESTED = ("frame", "limit", "session", "device", "episode", "hosted", "upload", "evolve")
-C_TESTED += ("practice",)
+C_TESTED += "practice", "snapshot"
 C_TESTS = [ROOT / f"tests/c/test_{name}.c" for name in C_TESTED]
 C_TEST_NAMES = [
     name
@@ -117,7 +117,7 @@ def test_core(c_test, name):
 def write_project(folder: Path, board: str, policy: Policy | None, changes=()) -> None:
     """The three files that a generated project has of its own; `changes`: other defines."""
     facts = tomllib.loads((FIRMWARE / "boards" / board / "board.toml").read_text())
-    limits = facts["limits"]
+    limits, snapshots = facts["limits"], facts.get("snapshots", {})
     image = policy.image if policy else bytes(4)
     policy_id = struct.unpack_from("<I", image, 36)[0] if policy else 0
     defines = {
@@ -131,6 +131,9 @@ def write_project(folder: Path, board: str, policy: Policy | None, changes=()) -
         "EC_POLICY_RAM": limits["policy_ram"],
         "EC_BAUD": facts["baud"],
         "EC_CLOCK_HZ": facts["clock_hz"],
+        "EC_FLASH_ORIGIN": snapshots.get("origin", 0),
+        "EC_FLASH_PAGE": snapshots.get("page", 0),
+        "EC_FLASH_PAGES": snapshots.get("pages", 0),
     } | dict(changes)
     words = ", ".join(f"0x{word:08x}u" for (word,) in struct.iter_unpack("<I", image))
     (folder / "ec_config.h").write_text(

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import time
+import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import pytest
 from test_cli import assert_misuse, ecedge
 
 from ecedge import devices
-from ecedge.boards import find_plant
+from ecedge.boards import find_board, find_plant
+from ecedge.boards.build import build
 from ecedge.boards.emulator import launch
-from ecedge.devices import open_device
+from ecedge.devices import connect_running, open_device
 from ecedge.errors import DeviceRefused, LinkError, LockstepLost, PlantFault, UsageError
 from ecedge.evolve import Budget, Lineage, Plan, Run, policy_from_scratch, practise, replay
 from ecedge.link import (
@@ -33,6 +35,7 @@ from ecedge.link import (
     Record,
     encode_frame,
     practice,
+    read_rho,
 )
 from ecedge.link.messages import hello_request
 from ecedge.model import Policy
@@ -96,17 +99,18 @@ def test_a_device_that_restarts_goes_on_where_its_twin_is(tmp_path, policy, clea
         started.append(launch(*words, **more))
         return started[-1]
 
+    monkeypatch.setattr("ecedge.link.device.REOPEN_DEADLINE", 0.1)
     request = Device.request
 
     def killing(self, kind, *words, **more):
-        if next(count) in (12, 30):
+        if next(count) == 25:
             started[-1].process.kill()
         return request(self, kind, *words, **more)
 
     monkeypatch.setattr(devices, "launch", recorded)
     monkeypatch.setattr(Device, "request", killing)
     assert finish(Run.begin(tmp_path / "run", PLAN, policy)) == clean
-    assert len(started) == 3
+    assert len(started) == 2
 
 
 def test_who_comes_back_learns_what_the_device_did_alone(tmp_path, policy, clean, monkeypatch):
@@ -233,6 +237,72 @@ def expected_of(policy: Policy) -> tuple[int, int]:
     return trajectory.total, trajectory.crc
 
 
+# -- snapshots -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory, policy):
+    folder = tmp_path_factory.mktemp("firmware")
+    return build(policy, find_board("virtual"), folder, command="pytest", plant=CART_POLE).elf
+
+
+@contextlib.contextmanager
+def powered(firmware, flash, cut: int = 0):
+    """A virtual device with its flash in a file; the power fails at the `cut`th write."""
+    board = find_board("virtual")
+    words = "{elf}", "--flash", str(flash), "--cut", str(cut)
+    emulator = replace(board.emulator, args=words)
+    running = launch(replace(board, emulator=emulator), firmware)
+    try:
+        with contextlib.closing(Device(connect_running(running, None))) as device:
+            device.connect()
+            yield device
+    finally:
+        running.stop()
+
+
+def test_a_device_whose_power_fails_goes_on_with_what_it_saved(
+    tmp_path, policy, clean, firmware, monkeypatch
+):
+    """Its host was away: what the device learned meanwhile is in its flash alone."""
+    plan = replace(PLAN, alone=PLAN.generations, save_every=1)
+    run = Run.begin(tmp_path / "run", plan, policy)
+    with powered(firmware, tmp_path / "flash") as device:
+        next(practise(run, lambda: contextlib.nullcontext(device)))
+        while practice.progress(device).runs:
+            pass
+    monkeypatch.setattr(Device, "upload", None)
+    with powered(firmware, tmp_path / "flash") as device:
+        assert practice.snapshot(device).generation == PLAN.generations
+        stay = lambda: contextlib.nullcontext(device)  # noqa: E731
+        assert finish(Run.resume(tmp_path / "run"), stay) == clean
+
+
+@pytest.mark.parametrize("cut", [1, 2, 200, 460, 463, 465, 900])
+def test_a_power_cut_while_it_saves_leaves_a_whole_snapshot(
+    tmp_path, policy, firmware, cut, monkeypatch
+):
+    monkeypatch.setattr("ecedge.link.device.REOPEN_DEADLINE", 0.1)
+    flash = tmp_path / "flash"
+    with powered(firmware, flash, cut) as device:
+        device.upload(policy)
+        Evolving(device, policy, 1, 1 << 26, 4)
+        practice.begin_practice(device, Practice(9, 5, 20, save_every=1))
+        with contextlib.suppress(LinkError):
+            while practice.progress(device).runs:
+                pass
+    with powered(firmware, flash) as device:
+        kept = practice.snapshot(device)
+        assert kept.generation == kept.sequence
+        if kept.sequence:
+            practice.load(device)
+            now = practice.progress(device)
+            assert (now.first_record, now.generation) == (0, kept.generation)
+            last = practice.record(device, kept.generation - 1, 4)
+            assert zlib.crc32(read_rho(device, policy.spec.n_synapses)) == last.rho_hash
+        assert kept.sequence < 9
+
+
 # -- messages ------------------------------------------------------------------------------------
 
 
@@ -319,7 +389,11 @@ def test_evolve_practises_and_goes_on(tmp_path):
         (["CartPole-v1", "--alone", "3"], "Add --clocked."),
         (["CartPole-v1", "--period-ms", "20"], "Add --clocked."),
         (["CartPole-v1", "--clocked", "--period-ms", "-1"], "A period of -1 ms cannot be"),
-        (["CartPole-v1", "--clocked", "--alone", "-1"], "A device goes on alone for 0 or more"),
+        (
+            ["CartPole-v1", "--clocked", "--alone", "-1"],
+            "A device goes on alone, and saves, after 0 or",
+        ),
+        (["CartPole-v1", "--save-every", "3"], "Add --clocked."),
         (["Pendulum-v1", "--clocked"], "There is no plant like Pendulum-v1"),
     ],
 )

@@ -74,6 +74,16 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Snapshots:
+    """Flash that is kept for what a device learned: pages of `page` bytes, which are erased as a
+    whole; behind the part's [flash]. No pages: the board keeps none."""
+
+    origin: int = 0
+    page: int = 0
+    pages: int = 0
+
+
+@dataclass(frozen=True)
 class Capacity:
     """What a firmware has room for: bytes in a request, the largest network, bytes for a policy."""
 
@@ -219,6 +229,7 @@ class Board:
     flasher: str = "none"
     uf2_family: int = 0
     power: Power | None = None
+    snapshots: Snapshots = Snapshots()
     folder: Path = field(default=Path(), compare=False)
 
     @property

@@ -77,6 +77,13 @@ def evolve(
             "[default: 0, it makes itself safe]"
         ),
     ] = 0,
+    save_every: Annotated[
+        int,
+        option(
+            "With --clocked: generations from one snapshot in the device's flash to the next. "
+            "[default: 0, none]"
+        ),
+    ] = 0,
     plant: PlantFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -103,7 +110,7 @@ def evolve(
     from ..tasks import find_task
     from ..training.settings import Settings
 
-    check_clocked(clocked or resume is not None, period_ms, alone, plant)
+    check_clocked(clocked or resume is not None, period_ms, alone or save_every, plant)
     changes = {"generations": generations, "target": target}
     changes = {name: value for name, value in changes.items() if value is not None}
     if resume is not None:
@@ -118,7 +125,7 @@ def evolve(
         numbers |= {"horizon": horizon} | changes
         if clocked:
             period = control_period_ms(declared) if period_ms is None else period_ms
-            numbers |= {"period_ms": period, "alone": alone}
+            numbers |= {"period_ms": period, "alone": alone, "save_every": save_every}
         if policy is not None:
             start = load_policy(policy)[0]
         else:
@@ -189,12 +196,12 @@ def find_one(device: str | None, rig: Path | None, simulated: int):
     return device_of(device or "virtual", rig)
 
 
-def check_clocked(clocked, period_ms, alone, plant) -> None:
+def check_clocked(clocked, period_ms, generations, plant) -> None:
     if period_ms is not None and not period_ms >= 0:
         raise UsageError(f"A period of {period_ms:g} ms cannot be; give 0 or more.")
-    if not clocked and (period_ms is not None or alone or plant):
+    if not clocked and (period_ms is not None or generations or plant):
         raise UsageError(
-            "--period-ms, --alone and --plant are of a device with a plant on its side.",
+            "--period-ms, --alone, --save-every and --plant are of a device's own plant.",
             "Add --clocked.",
         )
 

@@ -132,7 +132,7 @@ class Practised:
     def follow(self) -> tuple[Record, np.ndarray]:
         """The twin's generation, as the device ran it, and its ranks, which the twin has learned
         then."""
-        expected = Expected(self)
+        expected = Expected(self._earned, self._twin.origin.population)
         record = self._insist(lambda device: self._await(device, expected))
         for member, (told, wanted) in enumerate(zip(record.fitness, expected.all(), strict=True)):
             if wanted is not None and told != wanted:
@@ -164,7 +164,7 @@ class Practised:
         losses, self._told = self._losses - self._told, self._losses
         return losses
 
-    def expected_fitness(self, member: int) -> int | None:
+    def _earned(self, member: int) -> int | None:
         """What a member of the twin's generation earns; None where the plant has no twin."""
         if self._plant is None:
             return None
@@ -197,6 +197,7 @@ class Practised:
             most_episodes=budget.episodes,
             most_steps=budget.steps,
             most_ms=budget.ms,
+            save_every=plan.save_every,
         )
 
     def _insist(self, work):
@@ -219,7 +220,7 @@ class Practised:
         told = device.result()  # DeviceRefused: there is no plant
         self._plant = PLANTS.get(told.plant)
         self._limits = device.limit(self._limits)
-        if not is_ours(device, self._twin):
+        if not is_ours(device, self._twin) and not was_ours(device, self._twin):
             twin, origin = self._twin, self._twin.origin
             device.upload(origin.policy)
             evolving = Evolving(
@@ -235,16 +236,16 @@ class Practised:
 class Expected:
     """What members earn with the twin, computed while the device is at it."""
 
-    def __init__(self, seat: Practised):
-        self._seat = seat
+    def __init__(self, earned: Callable[[int], int | None], population: int):
+        self._earned = earned
+        self._population = population
         self._fitness: list[int | None] = []
-        self._population = seat._twin.origin.population
 
     def compute_one(self) -> bool:
         """False: there are all of them."""
         if len(self._fitness) == self._population:
             return False
-        self._fitness.append(self._seat.expected_fitness(len(self._fitness)))
+        self._fitness.append(self._earned(len(self._fitness)))
         return True
 
     def all(self) -> list[int | None]:
@@ -283,3 +284,15 @@ def is_ours(device: Device, twin: Lockstep) -> bool:
         if refusal.code == ErrorCode.IMAGE:
             return False
         raise
+
+
+def was_ours(device: Device, twin: Lockstep) -> bool:
+    """Whether the device's flash holds what the twin has learned, and maybe more. It goes on with
+    that then."""
+    try:
+        practice.load(device)
+    except DeviceRefused as refusal:
+        if refusal.code in (ErrorCode.FLASH, ErrorCode.TYPE):
+            return False
+        raise
+    return is_ours(device, twin)

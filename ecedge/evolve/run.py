@@ -45,7 +45,8 @@ class Plan:
     scratch. horizon: the most steps of an episode; None: the task's own limit. evaluate_every:
     generations between evaluations of the deterministic policy, on the host. period_ms: from step
     to step, where the device practises on its own plant; None: in step with the host. alone:
-    generations that it may then go on for without its host.
+    generations that it may then go on for without its host. save_every: generations after which it
+    saves what it learned in its flash; 0: never.
     """
 
     task: str
@@ -60,6 +61,7 @@ class Plan:
     evaluation_episodes: int = 20
     period_ms: float | None = None
     alone: int = 0
+    save_every: int = 0
 
     def __post_init__(self):
         check_population(self.population)
@@ -69,8 +71,11 @@ class Plan:
             raise UsageError(f"The certainty is {self.certainty:g}; it is 0.5 to 0.996.")
         if self.horizon is not None and self.horizon < 1:
             raise UsageError(f"The horizon is {self.horizon} steps; it is at least 1.")
-        if self.alone < 0 or (self.alone and self.period_ms is None):
-            raise UsageError("A device goes on alone for 0 or more generations of its own clock.")
+        own = self.alone, self.save_every
+        if min(own) < 0 or (any(own) and self.period_ms is None):
+            raise UsageError(
+                "A device goes on alone, and saves, after 0 or more generations of its own clock."
+            )
 
     def origin(self, policy: Policy) -> Origin:
         step = step_size(self.learning_rate, self.population)

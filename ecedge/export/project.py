@@ -321,6 +321,11 @@ def _config(project: Project, command: str) -> str:
 #define EC_CLOCK_HZ         {board.clock_hz}u
 #define EC_TICK_HZ          {board.tick_hz}u
 
+/* Flash that is kept for snapshots. */
+#define EC_FLASH_ORIGIN     {board.snapshots.origin:#010x}u
+#define EC_FLASH_PAGE       {board.snapshots.page}u
+#define EC_FLASH_PAGES      {board.snapshots.pages}u
+
 #endif
 """
 

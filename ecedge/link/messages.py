@@ -52,6 +52,7 @@ class MessageType(IntEnum):
     PROGRESS = 0x27
     RECORD = 0x28
     CONFIRM = 0x29
+    SNAPSHOT = 0x2A
 
 
 #: names of the requests of evolution
@@ -71,6 +72,7 @@ class ErrorCode(IntEnum):
     GOLDEN = 8
     ARGUMENT = 9
     PLANT = 10
+    FLASH = 11
 
 
 class DeviceMode(IntEnum):
@@ -594,7 +596,7 @@ class Practice:
     Episode e of every member of generation g begins with the seed first_seed + g · episodes + e.
     steps: the most of an episode. period: ticks. silence_ms: 10 … 60000; 0 needs no host.
     patience_ms: how long the plant may refuse an episode. most_…: what it may spend in all since
-    EVOLVE; 0 is no limit.
+    EVOLVE; 0 is no limit. save_every: generations from one snapshot to the next; 0: none.
     """
 
     generations: int
@@ -607,12 +609,15 @@ class Practice:
     most_steps: int = 0
     most_ms: int = 0
     episodes: int = 1
+    save_every: int = 0
 
     LAYOUT = struct.Struct("<9IHH")
 
     def __post_init__(self):
         for field in fields(self):
-            value, most = getattr(self, field.name), 0xFFFF if field.name == "episodes" else U32
+            value, most = getattr(self, field.name), U32
+            if field.name in ("episodes", "save_every"):
+                most = 0xFFFF
             if not 0 <= value <= most:
                 raise UsageError(
                     f"A device cannot practise with {value} as its {field.name}.",
@@ -620,7 +625,7 @@ class Practice:
                 )
 
     def pack(self) -> bytes:
-        return self.LAYOUT.pack(*astuple(self), 0)
+        return self.LAYOUT.pack(*astuple(self))
 
 
 @dataclass(frozen=True)
@@ -684,6 +689,34 @@ class Record:
         _require(payload, size + 4 * count, "RECORD")
         fitness = np.frombuffer(payload, "<i4", count, size).astype(np.int32)
         return cls(*cls.LAYOUT.unpack_from(payload), fitness)
+
+
+class SnapshotVerb(IntEnum):
+    TELL = 0
+    SAVE = 1
+    LOAD = 2
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a device keeps in its flash of what it learned. sequence: 0 where there is none; size,
+    room: bytes; generation: that it goes on with."""
+
+    sequence: int
+    size: int
+    generation: int
+    room: int
+
+    LAYOUT = struct.Struct("<4xIIII")
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Snapshot:
+        _require(payload, cls.LAYOUT.size, "SNAPSHOT")
+        return cls(*cls.LAYOUT.unpack(payload))
+
+
+def snapshot_request(verb: int) -> bytes:
+    return struct.pack("<I", verb)
 
 
 def record_request(generation: int, first: int, count: int) -> bytes:
@@ -848,6 +881,17 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
             return (
                 "The device has no plant on its own side.",
                 "Build its firmware with one: ecedge build --plant.",
+            )
+        case ErrorCode.FLASH:
+            reasons = {
+                0: "The device has no flash for what it learned.",
+                1: "The device has no snapshot of what it learned that its firmware can take.",
+                2: "What the device learned does not fit into its flash.",
+                3: "The device's flash does not keep what is written.",
+            }
+            return (
+                reasons.get(detail, f"The device's flash does not do it, for its reason {detail}."),
+                "The lineage on this computer holds all of it: resume the run.",
             )
         case ErrorCode.PLANT:
             return (

@@ -8,7 +8,16 @@ import numpy as np
 
 from . import messages
 from .device import Device
-from .messages import CONFIRMED, DECIDED, MessageType, Practice, Progress, Record
+from .messages import (
+    CONFIRMED,
+    DECIDED,
+    MessageType,
+    Practice,
+    Progress,
+    Record,
+    Snapshot,
+    SnapshotVerb,
+)
 
 
 def begin_practice(device: Device, practice: Practice) -> None:
@@ -45,3 +54,23 @@ def recall(device: Device) -> None:
     """Ends what the device does; from its next reset or episode on it runs the policy that was
     confirmed, at first the one that evolution began from."""
     device.request(MessageType.MEMBER, messages.member_request(CONFIRMED))
+
+
+def snapshot(device: Device) -> Snapshot:
+    """What a device keeps in its flash of what it learned. This and the next two are DeviceRefused
+    with code FLASH where there is none, or it does not fit."""
+    return _snapshot(device, SnapshotVerb.TELL)
+
+
+def save(device: Device) -> Snapshot:
+    """Ends what the device does, and saves what it has learned, records and all."""
+    return _snapshot(device, SnapshotVerb.SAVE)
+
+
+def load(device: Device) -> Snapshot:
+    """The device's policy evolves as it did when the snapshot was taken."""
+    return _snapshot(device, SnapshotVerb.LOAD)
+
+
+def _snapshot(device: Device, verb: SnapshotVerb) -> Snapshot:
+    return Snapshot.unpack(device.request(MessageType.SNAPSHOT, messages.snapshot_request(verb)))

@@ -44,6 +44,13 @@ uint32_t ec_port_milliseconds(void);
 uint32_t ec_port_ticks(void);
 uint32_t ec_port_tick_hz(void);
 
+/* Flash that is kept for snapshots (ec_snapshot.h): EC_FLASH_PAGES pages of EC_FLASH_PAGE bytes from
+ * EC_FLASH_ORIGIN on, as ec_config.h has it from board.toml. Where that has none, none of these is called,
+ * and a port need not have them. Every wait is bounded. */
+bool ec_port_flash_erase(uint32_t page);
+bool ec_port_flash_write(uint32_t offset, const uint8_t *bytes, uint32_t size);
+void ec_port_flash_read(uint32_t offset, uint8_t *bytes, uint32_t size);
+
 /* Why the chip started, EC_CAUSE_...; how often it has, 0 if it can't keep count; and 16 bytes that
  * no other chip has, zeros if it has none (they live for ever). */
 uint8_t ec_port_reset_cause(void);

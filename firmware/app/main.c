@@ -25,6 +25,19 @@ static uint8_t reply[EC_REPLY_SIZE(EC_MAX_PAYLOAD, EC_MAX_ACT)];
 static ec_learner learner;
 static ec_device device;
 
+#if EC_FLASH_PAGES > 0
+static const ec_flash flash = {
+    .page_size = EC_FLASH_PAGE,
+    .pages = EC_FLASH_PAGES,
+    .erase = ec_port_flash_erase,
+    .write = ec_port_flash_write,
+    .read = ec_port_flash_read,
+};
+#define FLASH &flash
+#else
+#define FLASH NULL
+#endif
+
 int main(int argc, char **argv)
 {
     ec_port_init(argc, argv);
@@ -53,6 +66,7 @@ int main(int argc, char **argv)
         .can_baud = ec_port_can_baud,
         .evolve = EC_POLICY_RAM >= EC_EVOLVE_ROOM ? ec_device_evolve : NULL,
         .learner = EC_POLICY_RAM >= EC_EVOLVE_ROOM ? &learner : NULL,
+        .flash = FLASH,
         .ticks = ec_port_ticks,
         .tick_hz = ec_port_tick_hz(),
         .rig = ec_rig_open(),

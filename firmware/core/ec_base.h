@@ -17,7 +17,7 @@
 /* Code that stays a function: it takes its flash once, and its registers are not saved where it is
  * not called. */
 #if defined(__GNUC__)
-#define EC_APART static __attribute__((noinline))
+#define EC_APART static __attribute__((noinline, unused))
 #else
 #define EC_APART static
 #endif

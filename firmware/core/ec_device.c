@@ -98,6 +98,27 @@ static void use_builtin(ec_device *device)
     use(device, device->builtin_good ? &device->builtin : NULL);
 }
 
+void ec_device_leave_ram(ec_device *device)
+{
+    ec_upload_end(&device->upload);
+    use_builtin(device);
+}
+
+int ec_device_adopt(ec_device *device, uint32_t size)
+{
+    const ec_device_config *config = device->config;
+    int error = ec_policy_open(&device->uploaded, config->policy_ram, size);
+    if (error == 0 && exceeded_limit(config, &device->uploaded.spec) != 0)
+        error = EC_ERR_CAPACITY;
+    if (error == 0)
+        error = ec_net_init(&device->net, &device->uploaded, config->net_memory, config->net_memory_size);
+    if (error == 0)
+        use(device, &device->uploaded);
+    else
+        use_builtin(device);
+    return error;
+}
+
 static uint8_t policy_source(const ec_device *device)
 {
     if (!device->policy)
@@ -146,7 +167,7 @@ uint32_t ec_device_reset(ec_device *device, const uint8_t *request, uint32_t len
     uint32_t silence_ms = ec_get32(request + 4);
     if (silence_ms == 0)
         silence_ms = EC_SILENCE_MS;
-    if (flags > 1 || silence_ms < EC_SILENCE_MS_LEAST || silence_ms > EC_SILENCE_MS_MOST)
+    if (flags > 1 || !is_silence(silence_ms))
         return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     if (device->mode == EC_MODE_FAULT)
         return refuse(reply, EC_REFUSED_MODE, EC_MODE_FAULT);
@@ -307,9 +328,8 @@ static uint32_t begin_episode(ec_device *device, const uint8_t *request, uint32_
     uint32_t most = ec_get32(request + 4);
     uint32_t period = ec_get32(request + 8);
     uint32_t silence_ms = ec_get32(request + 12);
-    bool heard = silence_ms >= EC_SILENCE_MS_LEAST && silence_ms <= EC_SILENCE_MS_MOST;
     if (most == 0 || period > (hosted ? config->tick_hz : EC_PERIOD_MOST) ||
-        !(heard || (silence_ms == 0 && !hosted)))
+        !(is_silence(silence_ms) || (silence_ms == 0 && !hosted)))
         return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     if (!rig->plant)
         return refuse(reply, EC_REFUSED_PLANT, 0);
@@ -577,6 +597,7 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
     case EC_PROGRESS:
     case EC_RECORD:
     case EC_CONFIRM:
+    case EC_SNAPSHOT:
         if (device->config->evolve)
             return device->config->evolve(device, packet, length, reply);
         break;

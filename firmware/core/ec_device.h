@@ -21,6 +21,7 @@
 #include "ec_learn.h"
 #include "ec_limit.h"
 #include "ec_net.h"
+#include "ec_snapshot.h"
 #include "ec_upload.h"
 
 #define EC_LINK_VERSION      1
@@ -73,7 +74,8 @@ enum {
     EC_PRACTICE,
     EC_PROGRESS,
     EC_RECORD,
-    EC_CONFIRM
+    EC_CONFIRM,
+    EC_SNAPSHOT
 };
 
 enum {
@@ -87,7 +89,8 @@ enum {
     EC_REFUSED_OFFSET,
     EC_REFUSED_GOLDEN,
     EC_REFUSED_ARGUMENT,
-    EC_REFUSED_PLANT
+    EC_REFUSED_PLANT,
+    EC_REFUSED_FLASH
 };
 
 #define EC_IMAGE_STAYS 1 /* detail of EC_REFUSED_IMAGE: the policy in use does not evolve */
@@ -182,6 +185,7 @@ typedef struct {
      * small for it: its requests are unknown then, and its code is left out. */
     uint32_t (*evolve)(struct ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
     ec_learner *learner;
+    const ec_flash *flash; /* for what it learned; null: there is none */
 
     uint32_t (*ticks)(void); /* free-running, wraps at 2^32 */
     uint32_t tick_hz;

@@ -187,6 +187,8 @@ uint32_t ec_device_evolve(ec_device *device, const uint8_t *packet, uint32_t len
         return ec_device_record(device, request, length, reply);
     case EC_CONFIRM:
         return confirm(device, request, length, reply);
+    case EC_SNAPSHOT:
+        return ec_device_snapshot(device, request, length, reply);
     default:
         return put_rho(device, request, length, reply);
     }

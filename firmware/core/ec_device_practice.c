@@ -6,19 +6,6 @@
 
 /* ---- requests ---- */
 
-/* Copies the record of the generation that is half learned to where the first one lies. */
-static void keep_half_learned(ec_learner *learner)
-{
-    uint32_t generation = learner->evolve.generation;
-    const uint8_t *record = (const uint8_t *)ec_learn_record(learner, generation);
-    uint32_t size = (uint32_t)offsetof(ec_record, fitness) + 4u * learner->population;
-    if (generation == learner->practice.first_record)
-        return;
-    learner->practice.first_hash = ec_learn_record(learner, generation - 1u)->rho_hash;
-    learner->practice.first_record = generation;
-    copy((uint8_t *)ec_learn_record(learner, generation), record, size);
-}
-
 uint32_t ec_device_practice(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply)
 {
     ec_learner *learner = device->config->learner;
@@ -26,12 +13,12 @@ uint32_t ec_device_practice(ec_device *device, const uint8_t *request, uint32_t 
     ec_practice_terms terms;
     if (length != EC_PRACTICE_SIZE)
         return refuse(reply, EC_REFUSED_LENGTH, EC_PRACTICE_SIZE);
-    bool heard = ec_get32(request + 16) == 0 ||
-                 (ec_get32(request + 16) >= EC_SILENCE_MS_LEAST && ec_get32(request + 16) <= EC_SILENCE_MS_MOST);
-    if (!ec_practice_read(&terms, request) || !heard)
+    if (!ec_practice_read(&terms, request) || !(terms.silence_ms == 0 || is_silence(terms.silence_ms)))
         return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     if (!device->config->rig.plant)
         return refuse(reply, EC_REFUSED_PLANT, 0);
+    if (terms.save > 0 && !device->config->flash)
+        return refuse(reply, EC_REFUSED_FLASH, 0);
     bool goes_on = learner->population > 0 && learner->learned > 0 && practice->phase == EC_PHASE_MOVE;
     uint32_t refusal = goes_on ? 0 : ec_device_refuse_evolution(device, reply);
     if (refusal > 0)
@@ -41,11 +28,10 @@ uint32_t ec_device_practice(ec_device *device, const uint8_t *request, uint32_t 
 
     ec_device_rest(device);
     if (goes_on) {
-        keep_half_learned(learner);
+        ec_learn_drop_whole_records(learner);
     } else {
         (void)ec_learn_drop_records(learner);
         practice->member = 0;
-        practice->phase = EC_PHASE_DRAW;
     }
     practice->terms = terms;
     practice->until = learner->evolve.generation + terms.generations;
@@ -235,6 +221,8 @@ static uint32_t move_word(ec_device *device)
         return 0;
     ec_learn_record(learner, learner->evolve.generation - 1u)->rho_hash = ec_learn_hash(learner);
     practice->phase = EC_PHASE_DRAW;
+    if (practice->terms.save > 0 && learner->evolve.generation % practice->terms.save == 0)
+        (void)ec_device_save(device); /* SNAPSHOT tells how old the one is that is there */
     return learner->evolve.generation == practice->until ? end(device, EC_PRACTICE_DONE) : 0;
 }
 

@@ -316,12 +316,8 @@ void ec_rho_unpack(const ec_rho *rho, uint8_t *bytes)
         bytes[i] = (uint8_t)(row[i % 8] >> (i / 8 * 8));
 }
 
-int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_t size)
+void ec_evolve_place(ec_evolve *evolve, const ec_spec *spec, void *memory)
 {
-    if (ec_spec_check(spec) != 0)
-        return EC_ERR_FIELD;
-    if (size < EC_EVOLVE_MEMORY(spec->n_neurons, spec->n_act, spec->n_obs))
-        return EC_ERR_CAPACITY;
     uint32_t words = spec->n_neurons / 32u;
     uint32_t inputs = 2u * spec->n_obs;
     bool complements = spec->form == EC_FORM_EXCITATORY_INHIBITORY;
@@ -332,6 +328,15 @@ int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_
         .inhibiting = (inputs + excite) * words,
         .inhibiting_end = (inputs + spec->n_neurons) * words,
     };
+}
+
+int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_t size)
+{
+    if (ec_spec_check(spec) != 0)
+        return EC_ERR_FIELD;
+    if (size < EC_EVOLVE_MEMORY(spec->n_neurons, spec->n_act, spec->n_obs))
+        return EC_ERR_CAPACITY;
+    ec_evolve_place(evolve, spec, memory);
     for (uint32_t word = 0; word < evolve->n_words; word++)
         evolve->rho[word] = (ec_rho){{0xFFFFFFFFu}};
     return 0;

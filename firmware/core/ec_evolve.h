@@ -48,6 +48,10 @@ typedef struct {
  * for a network outside the ranges. */
 int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_t size);
 
+/* The same for probabilities that lie there already, of a network within the ranges and with enough
+ * memory. */
+void ec_evolve_place(ec_evolve *evolve, const ec_spec *spec, void *memory);
+
 /* Synapses of a member, below 2^28, as a policy image holds them: `synapses` is the image's word
  * `first`, W_in's first word being word 0. */
 void ec_evolve_sample(const ec_evolve *evolve, uint32_t member, uint32_t first, uint32_t count,

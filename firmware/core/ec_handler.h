@@ -4,6 +4,7 @@
 #ifndef EC_HANDLER_H
 #define EC_HANDLER_H
 
+#include "ec_crc.h"
 #include "ec_device.h"
 
 EC_APART void clear(uint8_t *bytes, uint32_t length)
@@ -38,6 +39,12 @@ EC_APART uint32_t refuse(uint8_t *reply, uint8_t code, uint32_t detail)
     return 5;
 }
 
+/* Whether a host may be silent for so long, and no longer. */
+static inline bool is_silence(uint32_t ms)
+{
+    return ms >= EC_SILENCE_MS_LEAST && ms <= EC_SILENCE_MS_MOST;
+}
+
 /* Ends whatever runs, with the safe action: to where the device waits for an episode. */
 void ec_device_rest(ec_device *device);
 
@@ -48,6 +55,12 @@ void ec_device_enter(ec_device *device, uint8_t mode);
 uint32_t ec_device_reset(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
 
 void ec_device_make_safe(const ec_device *device);
+
+/* Before the memory of uploads changes: an upload that was on its way is over. */
+void ec_device_leave_ram(ec_device *device);
+
+/* Takes the image that lies there into use, without a proof: 0, or EC_ERR_..., and the built-in policy. */
+int ec_device_adopt(ec_device *device, uint32_t size);
 
 /* One step of the episode that runs by the clock; it may end with it. */
 void ec_device_take_step(ec_device *device);
@@ -61,5 +74,9 @@ uint32_t ec_device_practice(ec_device *device, const uint8_t *request, uint32_t 
 uint32_t ec_device_progress(const ec_device *device, uint32_t length, uint8_t *reply);
 uint32_t ec_device_record(const ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
 uint32_t ec_device_practise(ec_device *device);
+
+/* Of ec_device_snapshot.c. `ec_device_save` is 0, or the detail of EC_REFUSED_FLASH. */
+uint32_t ec_device_snapshot(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
+uint32_t ec_device_save(const ec_device *device);
 
 #endif

@@ -23,9 +23,11 @@ static uint32_t record_words(const ec_learner *learner)
     return (uint32_t)offsetof(ec_record, fitness) / 4u + learner->population;
 }
 
-int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
-                   uint16_t population, uint8_t one)
+int ec_learn_go_on(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
+                   uint16_t population)
 {
+    if (population < EC_POPULATION_LEAST || population > EC_POPULATION_MOST)
+        return EC_ERR_ARGUMENT;
     if (size < ec_learn_memory(policy, population))
         return EC_ERR_CAPACITY;
     uint32_t *words = memory;
@@ -36,10 +38,7 @@ int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, u
         .ranks = (int32_t *)(rho + rho_bytes / 4u),
         .population = population,
     };
-    (void)ec_evolve_init(&learner->evolve, &policy->spec, rho, rho_bytes);
-    ec_evolve_soften(&learner->evolve, learner->synapses, one);
-    for (uint32_t k = 0; k < population; k++)
-        learner->ranks[k] = 0;
+    ec_evolve_place(&learner->evolve, &policy->spec, rho);
 
     uint32_t synapse_words = learner->evolve.n_words;
     uint32_t left = (size - ec_learn_memory(policy, population)) / 4u;
@@ -47,9 +46,29 @@ int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, u
         learner->confirmed = (uint32_t *)learner->ranks + population;
         learner->records = learner->confirmed + synapse_words;
         learner->records_most = (left - synapse_words) / record_words(learner);
-        copy_words(learner->confirmed, learner->synapses, synapse_words);
     }
     return 0;
+}
+
+int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
+                   uint16_t population, uint8_t one)
+{
+    int error = ec_learn_go_on(learner, policy, memory, size, population);
+    if (error != 0)
+        return error;
+    ec_evolve_soften(&learner->evolve, learner->synapses, one);
+    for (uint32_t k = 0; k < population; k++)
+        learner->ranks[k] = 0;
+    if (learner->confirmed)
+        copy_words(learner->confirmed, learner->synapses, learner->evolve.n_words);
+    return 0;
+}
+
+uint32_t ec_learn_used(const ec_learner *learner, const void *memory)
+{
+    const void *end = learner->confirmed ? (const void *)ec_learn_record(learner, learner->evolve.generation)
+                                         : (const void *)(learner->ranks + learner->population);
+    return (uint32_t)((const uint8_t *)end - (const uint8_t *)memory);
 }
 
 static void draw_to(const ec_learner *learner, uint32_t member, uint32_t *synapses)
@@ -96,9 +115,22 @@ void ec_learn_move(ec_learner *learner, uint32_t count)
 
 uint32_t ec_learn_drop_records(ec_learner *learner)
 {
-    learner->practice.first_record = learner->evolve.generation;
-    learner->practice.first_hash = ec_learn_hash(learner);
-    return learner->practice.first_hash;
+    ec_practice *practice = &learner->practice;
+    practice->first_record = learner->evolve.generation;
+    practice->first_hash = ec_learn_hash(learner);
+    practice->phase = EC_PHASE_DRAW;
+    return practice->first_hash;
+}
+
+void ec_learn_drop_whole_records(ec_learner *learner)
+{
+    ec_practice *practice = &learner->practice;
+    uint32_t generation = learner->evolve.generation;
+    if (practice->first_record == generation)
+        return;
+    practice->first_hash = ec_learn_record(learner, generation - 1u)->rho_hash;
+    copy_words(learner->records, (uint32_t *)ec_learn_record(learner, generation), record_words(learner));
+    practice->first_record = generation;
 }
 
 ec_record *ec_learn_record(const ec_learner *learner, uint32_t generation)

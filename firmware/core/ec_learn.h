@@ -48,6 +48,14 @@ uint32_t ec_learn_memory(const ec_policy *policy, uint16_t population);
 int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
                    uint16_t population, uint8_t one);
 
+/* Where the memory holds all of that already, as it was saved: nothing of it changes. Its numbers are the
+ * caller's. EC_ERR_CAPACITY as above, EC_ERR_ARGUMENT for a population outside its range. */
+int ec_learn_go_on(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
+                   uint16_t population);
+
+/* Bytes from `memory` to the end of the last record. */
+uint32_t ec_learn_used(const ec_learner *learner, const void *memory);
+
 /* Draws a member into the image, or the deterministic policy, or copies the confirmed one there, which
  * must have room. The image's CRC, hash and golden trace say
  * nothing of it; a network on it is to be laid out anew. */
@@ -63,8 +71,12 @@ void ec_learn_rank(ec_learner *learner, uint32_t first, const uint8_t *ranks, ui
  * generation is over. */
 void ec_learn_move(ec_learner *learner, uint32_t count);
 
-/* Drops all records: those to come begin from the probabilities of now. Their hash. */
+/* Drops all records, also one that is being made: those to come begin from the probabilities of now.
+ * Their hash. */
 uint32_t ec_learn_drop_records(ec_learner *learner);
+
+/* In the middle of a generation's ec_learn_move: drops all records but its own. */
+void ec_learn_drop_whole_records(ec_learner *learner);
 
 /* The record of a generation from practice.first_record on, fewer than records_most later. */
 ec_record *ec_learn_record(const ec_learner *learner, uint32_t generation);

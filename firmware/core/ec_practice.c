@@ -13,9 +13,10 @@ bool ec_practice_read(ec_practice_terms *terms, const uint8_t *request)
         .patience_ms = ec_get32(request + 20),
         .most = {ec_get32(request + 24), ec_get32(request + 28), ec_get32(request + 32)},
         .episodes = ec_get16(request + 36),
+        .save = ec_get16(request + 38),
     };
     return terms->generations > 0 && terms->most_steps > 0 && terms->period <= EC_PERIOD_MOST &&
-           terms->episodes > 0 && ec_get16(request + 38) == 0;
+           terms->episodes > 0;
 }
 
 void ec_practice_stop(ec_practice *practice, uint8_t state)

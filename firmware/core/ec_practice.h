@@ -42,6 +42,7 @@ typedef struct {
     uint32_t patience_ms; /* how long the plant may say no to an episode */
     ec_budget most;
     uint16_t episodes; /* of a member, 1 or more */
+    uint16_t save;     /* generations from one snapshot to the next; 0: none */
 } ec_practice_terms;
 
 /* All zeros: there was none. */

@@ -1,6 +1,9 @@
 /* The firmware's port to this computer: the virtual device.
  *
- *     vdev --tcp PORT | --pty  [--baud N] [--boot-count N] [--once]
+ *     vdev --tcp PORT | --pty  [--baud N] [--boot-count N] [--once] [--flash FILE] [--cut N]
+ *
+ * Its flash is a file, or forgotten with the process. --cut: the power fails at the Nth page that is
+ * erased or word that is written, in the middle of it.
  *
  * It ends on SIGTERM and SIGINT, and by itself when the process that started it is gone.
  */
@@ -8,11 +11,13 @@
 
 #include "ec_port.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,9 +71,67 @@ void ec_port_set_baud(uint32_t baud)
     byte_ns = baud > 0 ? 10ull * NS_PER_S / baud : 0;
 }
 
+/* ---- flash ---- */
+
+#define FLASH_SIZE ((size_t)(EC_FLASH_PAGES) * (EC_FLASH_PAGE))
+
+static const char *flash_file;
+static uint32_t until_cut; /* operations; 0: never */
+static uint8_t *flash;
+
+/* As a part has it when it is new: what no file tells is zeros, and no snapshot. */
+static void open_flash(void)
+{
+    static uint8_t forgotten[FLASH_SIZE];
+    flash = forgotten;
+    if (!flash_file)
+        return;
+    int file = open(flash_file, O_RDWR | O_CREAT, 0666);
+    void *kept = MAP_FAILED;
+    if (file >= 0 && ftruncate(file, (off_t)FLASH_SIZE) == 0)
+        kept = mmap(NULL, FLASH_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (kept == MAP_FAILED) {
+        perror(flash_file);
+        exit(2);
+    }
+    flash = kept;
+}
+
+/* Whether this operation is the one in which the power fails. */
+static bool is_cut(void)
+{
+    return until_cut > 0 && --until_cut == 0;
+}
+
+bool ec_port_flash_erase(uint32_t page)
+{
+    uint8_t *at = flash + (size_t)page * EC_FLASH_PAGE;
+    bool cut = is_cut();
+    memset(at, 0xFF, cut ? EC_FLASH_PAGE / 2u : EC_FLASH_PAGE);
+    if (cut)
+        raise(SIGKILL);
+    return true;
+}
+
+bool ec_port_flash_write(uint32_t offset, const uint8_t *bytes, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i++) {
+        flash[offset + i] &= bytes[i]; /* no bit comes back but by an erase */
+        if (i % 4u == 1 && is_cut())
+            raise(SIGKILL);
+    }
+    return true;
+}
+
+void ec_port_flash_read(uint32_t offset, uint8_t *bytes, uint32_t size)
+{
+    memcpy(bytes, flash + offset, size);
+}
+
 static void exit_with_usage(void)
 {
-    fputs("usage: vdev --tcp PORT | --pty  [--baud N] [--boot-count N] [--once]\n", stderr);
+    fputs("usage: vdev --tcp PORT | --pty  [--baud N] [--boot-count N] [--once] [--flash FILE] [--cut N]\n",
+          stderr);
     exit(2);
 }
 
@@ -103,6 +166,12 @@ void ec_port_init(int argc, char **argv)
         } else if (strcmp(option, "--boot-count") == 0) {
             boot_count = number(value, UINT32_MAX);
             i++;
+        } else if (strcmp(option, "--flash") == 0 && value) {
+            flash_file = value;
+            i++;
+        } else if (strcmp(option, "--cut") == 0) {
+            until_cut = number(value, UINT32_MAX);
+            i++;
         } else {
             exit_with_usage();
         }
@@ -110,6 +179,7 @@ void ec_port_init(int argc, char **argv)
     if (pty == (tcp != NULL))
         exit_with_usage();
 
+    open_flash();
     parent = getppid();
     start_ns = nanoseconds();
     ec_port_set_baud(0);

@@ -137,6 +137,59 @@ static bool can_baud(uint32_t baud)
     return baud == 9600 || baud == 1000000;
 }
 
+/* Flash of small pages; after so many erased pages or written words the power is off. */
+#define FLASH_PAGE  64u
+#define FLASH_PAGES 80u
+
+static uint8_t flash_bytes[FLASH_PAGE * FLASH_PAGES];
+static unsigned flash_until_cut; /* 0: never */
+static bool flash_is_off;
+
+static bool flash_works(void)
+{
+    if (flash_until_cut > 0 && --flash_until_cut == 0)
+        flash_is_off = true;
+    return !flash_is_off;
+}
+
+static bool erase_flash(uint32_t page)
+{
+    CHECK(page < FLASH_PAGES);
+    bool works = flash_works();
+    if (works || flash_until_cut == 0)
+        memset(flash_bytes + page * FLASH_PAGE, 0xFF, works ? FLASH_PAGE : FLASH_PAGE / 2);
+    return works;
+}
+
+static bool write_flash(uint32_t offset, const uint8_t *bytes, uint32_t size)
+{
+    CHECK(offset % 4 == 0 && size % 4 == 0 && offset + size <= sizeof flash_bytes);
+    for (uint32_t at = 0; at < size; at += 4) {
+        bool works = flash_works();
+        for (uint32_t i = at; i < at + (works ? 4 : 2); i++)
+            flash_bytes[offset + i] &= bytes[i];
+        if (!works)
+            return false;
+    }
+    return true;
+}
+
+static void read_flash(uint32_t offset, uint8_t *bytes, uint32_t size)
+{
+    CHECK(offset % 4 == 0 && size % 4 == 0 && offset + size <= sizeof flash_bytes);
+    memcpy(bytes, flash_bytes + offset, size);
+}
+
+static ec_flash flash = {FLASH_PAGE, FLASH_PAGES, erase_flash, write_flash, read_flash};
+
+static void new_flash(void)
+{
+    memset(flash_bytes, 0, sizeof flash_bytes);
+    flash.pages = FLASH_PAGES;
+    flash_until_cut = 0;
+    flash_is_off = false;
+}
+
 static void configure(void)
 {
     static const uint8_t chip_id[EC_CHIP_ID_SIZE] = "sixteen bytes id";
@@ -170,6 +223,7 @@ static void configure(void)
         .can_baud = can_baud,
         .evolve = ec_device_evolve,
         .learner = &learner,
+        .flash = &flash,
         .ticks = ticks,
         .tick_hz = 1000000,
         .rig = {

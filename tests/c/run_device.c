@@ -14,6 +14,7 @@
 #include "test_limit.c"
 #include "test_practice.c"
 #include "test_session.c"
+#include "test_snapshot.c"
 #include "test_upload.c"
 
 /* ---- running one: the names come from the files above ---- */

@@ -9,7 +9,7 @@
 typedef struct {
     uint32_t generations, first_seed, most_steps, period, silence_ms, patience_ms;
     uint32_t most_episodes, most_total, most_ms;
-    uint16_t episodes;
+    uint16_t episodes, save_every;
 } terms;
 
 static const terms usual = {.generations = 1, .first_seed = FIRST_SEED, .most_steps = LONGEST, .episodes = 1};
@@ -23,6 +23,7 @@ static uint8_t ask_practice(terms t)
     for (unsigned i = 0; i < 9; i++)
         ec_put32(payload + 4 * i, words[i]);
     ec_put16(payload + 36, t.episodes);
+    ec_put16(payload + 38, t.save_every);
     return ask(EC_PRACTICE, payload, sizeof payload);
 }
 

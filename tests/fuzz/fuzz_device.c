@@ -366,6 +366,7 @@ static void operate(uint8_t operation)
         for (unsigned i = 16; i < 36; i += 4) /* silence, patience, budgets, */
             bytes[i] = take8();
         bytes[36] = 1 + take8() % 2; /* episodes of a member */
+        bytes[38] = turns % 2;       /* snapshots */
         request(EC_PRACTICE, bytes, EC_PRACTICE_SIZE);
         for (unsigned i = 0; i < turns && device.mode == EC_MODE_PRACTICE; i++) {
             clocked.reward ^= (int32_t)(learner.practice.member << 20);
@@ -375,7 +376,7 @@ static void operate(uint8_t operation)
         break;
     }
     case LEARN: {
-        uint8_t type = (uint8_t)(EC_MEMBER + take8() % (EC_CONFIRM - EC_EVOLVE));
+        uint8_t type = (uint8_t)(EC_MEMBER + take8() % (EC_SNAPSHOT - EC_EVOLVE));
         for (unsigned i = 0; i < 3; i++)
             ec_put32(bytes + 4 * i, take8());
         length = take8() % 13u;
@@ -410,6 +411,7 @@ static void start(uint8_t variant)
     }
     /* As reset memory is: nothing of the last input decides about this one. */
     memset(policy_ram, 0, sizeof policy_ram);
+    new_flash();
     memset(net_memory, 0, sizeof net_memory);
     memset(request_buffer, 0, sizeof request_buffer);
     memset(reply_buffer, 0, sizeof reply_buffer);

@@ -108,3 +108,39 @@ const uint8_t *chip_id(void)
     id[1] = FICR_DEVICEID1;
     return (const uint8_t *)id;
 }
+
+static bool flash_ready(void)
+{
+    for (uint32_t looks = 0; looks < PATIENCE; looks++) {
+        if (NVMC_READY & 1u)
+            return true;
+    }
+    return false;
+}
+
+bool ec_port_flash_erase(uint32_t page)
+{
+    NVMC_CONFIG = NVMC_ERASING;
+    NVMC_ERASEPAGE = EC_FLASH_ORIGIN + page * EC_FLASH_PAGE;
+    bool ready = flash_ready();
+    NVMC_CONFIG = NVMC_READING;
+    return ready;
+}
+
+bool ec_port_flash_write(uint32_t offset, const uint8_t *bytes, uint32_t size)
+{
+    bool ready = true;
+    NVMC_CONFIG = NVMC_WRITING;
+    for (uint32_t i = 0; i < size && ready; i += 4) {
+        REGISTER(EC_FLASH_ORIGIN + offset + i) = ec_get32(bytes + i);
+        ready = flash_ready();
+    }
+    NVMC_CONFIG = NVMC_READING;
+    return ready;
+}
+
+void ec_port_flash_read(uint32_t offset, uint8_t *bytes, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i += 4)
+        ec_put32(bytes + i, REGISTER(EC_FLASH_ORIGIN + offset + i));
+}

@@ -30,6 +30,14 @@
 #define TIMER_PRESCALER      REGISTER(0x40008510u)
 #define TIMER_CC(n)          REGISTER(0x40008540u + 4u * (n))
 
+/* Flash [6]: it is read as memory; the core stands still while a page is erased or a word written */
+#define NVMC_READY     REGISTER(0x4001E400u)
+#define NVMC_CONFIG    REGISTER(0x4001E504u)
+#define NVMC_READING   0u
+#define NVMC_WRITING   1u
+#define NVMC_ERASING   2u
+#define NVMC_ERASEPAGE REGISTER(0x4001E508u)
+
 /* Serial line [29] */
 #define UART_STARTRX         REGISTER(0x40002000u)
 #define UART_STARTTX         REGISTER(0x40002008u)
