@@ -125,10 +125,13 @@ def test_who_comes_back_learns_what_the_device_did_alone(tmp_path, policy, clean
         assert finish(Run.resume(tmp_path / "run"), stay) == clean
 
 
-def test_a_stranger_s_evolution_is_not_taken_for_ours(tmp_path, policy, clean):
+@pytest.mark.parametrize(
+    "changes", [{"certainty": 0.8}, {"horizon": 29}, {"learning_rate": 0.2}, {"population": 6}]
+)
+def test_another_evolution_is_not_taken_for_ours(tmp_path, policy, clean, changes):
     with opener() as device:
         stay = lambda: contextlib.nullcontext(device)  # noqa: E731
-        other = replace(PLAN, generations=1, certainty=0.8)
+        other = replace(PLAN, generations=1, save_every=1, **changes)
         finish(Run.begin(tmp_path / "other", other, policy), stay)
         assert finish(Run.begin(tmp_path / "run", PLAN, policy), stay) == clean
 

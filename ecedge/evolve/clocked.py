@@ -36,7 +36,6 @@ from ..plants import PLANTS
 from ..reference import centered_ranks
 from ..storage import write_atomically
 from ..tasks import Task
-from .lockstep import Lockstep
 from .run import (
     DEVICE_RHO,
     EPISODES,
@@ -220,7 +219,7 @@ class Practised:
         told = device.result()  # DeviceRefused: there is no plant
         self._plant = PLANTS.get(told.plant)
         self._limits = device.limit(self._limits)
-        if not is_ours(device, self._twin) and not was_ours(device, self._twin):
+        if not self._is_ours(device) and not (has_loaded(device) and self._is_ours(device)):
             twin, origin = self._twin, self._twin.origin
             device.upload(origin.policy)
             evolving = Evolving(
@@ -231,6 +230,24 @@ class Practised:
                 evolving.put_rho(twin.planes)
         self._device = device
         return device
+
+    def _is_ours(self, device: Device) -> bool:
+        """Whether a device has learned what the twin has, by the same terms, and nothing since but
+        what it has records of: it may have gone on alone."""
+        twin, origin = self._twin, self._twin.origin
+        try:
+            now = practice.progress(device)
+            told = now.seed, now.population, now.step, now.first_seed, now.most_steps
+            ours = origin.seed, origin.population, origin.step, self._first_seed, self._steps
+            if told != ours or not now.first_record <= twin.generation <= now.generation:
+                return False
+            if now.first_record == twin.generation:
+                return now.first_hash == twin.rho_hash
+            return practice.record(device, twin.generation - 1, 1).rho_hash == twin.rho_hash
+        except DeviceRefused as refusal:
+            if refusal.code == ErrorCode.IMAGE:
+                return False
+            raise
 
 
 class Expected:
@@ -268,31 +285,12 @@ def ended(now: Progress) -> WorldError:
     )
 
 
-def is_ours(device: Device, twin: Lockstep) -> bool:
-    """Whether a device has learned what the twin has, and nothing since but what it has records
-    of: it may have gone on alone."""
-    try:
-        now = practice.progress(device)
-        if (now.seed, now.population) != (twin.origin.seed, twin.origin.population):
-            return False
-        if not now.first_record <= twin.generation <= now.generation:
-            return False
-        if now.first_record == twin.generation:
-            return now.first_hash == twin.rho_hash
-        return practice.record(device, twin.generation - 1, 1).rho_hash == twin.rho_hash
-    except DeviceRefused as refusal:
-        if refusal.code == ErrorCode.IMAGE:
-            return False
-        raise
-
-
-def was_ours(device: Device, twin: Lockstep) -> bool:
-    """Whether the device's flash holds what the twin has learned, and maybe more. It goes on with
-    that then."""
+def has_loaded(device: Device) -> bool:
+    """Whether there was a snapshot in the device's flash; it goes on with that then."""
     try:
         practice.load(device)
     except DeviceRefused as refusal:
         if refusal.code in (ErrorCode.FLASH, ErrorCode.TYPE):
             return False
         raise
-    return is_ours(device, twin)
+    return True

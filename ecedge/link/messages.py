@@ -634,6 +634,7 @@ class Progress:
 
     Records are there of the generations from `first_record` on, which began with the probabilities
     whose hash is `first_hash`; `room` is how many can be kept. reason: of the plant's last refusal.
+    seed, population, step: of EVOLVE; first_seed, most_steps of an episode: of the last PRACTICE.
     """
 
     mode: int
@@ -653,8 +654,11 @@ class Progress:
     reason: int
     first_hash: int
     episode_steps: int
+    step: int
+    first_seed: int
+    most_steps: int
 
-    LAYOUT = struct.Struct("<xBBBIHH11I")
+    LAYOUT = struct.Struct("<xBBBIHH14I")
 
     @classmethod
     def unpack(cls, payload: bytes) -> Progress:

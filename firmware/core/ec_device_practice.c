@@ -51,7 +51,7 @@ uint32_t ec_device_progress(const ec_device *device, uint32_t length, uint8_t *r
         return refuse(reply, EC_REFUSED_LENGTH, 0);
     if (learner->population == 0)
         return refuse(reply, EC_REFUSED_IMAGE, EC_IMAGE_STAYS);
-    length = accept_mode(device, reply, 56);
+    length = accept_mode(device, reply, 68);
     reply[2] = practice->state;
     reply[3] = practice->phase;
     ec_put32(reply + 4, learner->evolve.seed);
@@ -68,6 +68,9 @@ uint32_t ec_device_progress(const ec_device *device, uint32_t length, uint8_t *r
     ec_put32(reply + 44, practice->reason);
     ec_put32(reply + 48, practice->first_hash);
     ec_put32(reply + 52, device->episode.steps);
+    ec_put32(reply + 56, learner->evolve.step);
+    ec_put32(reply + 60, practice->terms.first_seed);
+    ec_put32(reply + 64, practice->terms.most_steps);
     return length;
 }
 

@@ -5,7 +5,7 @@
  *     | numbers, SIZE bytes | policy RAM: image, probabilities, ranks, confirmed synapses, records |
  */
 
-#define SIZE 36u
+#define SIZE 44u
 
 enum { TELL, SAVE, LOAD };
 enum { NO_FLASH, NO_SNAPSHOT, NO_ROOM, NOT_WRITTEN };
@@ -22,6 +22,8 @@ static void put_numbers(const ec_device *device, uint8_t *numbers)
     ec_put32(numbers + 24, learner->practice.first_hash);
     ec_put32(numbers + 28, device->policy->image_size);
     ec_put32(numbers + 32, device->config->policy_ram_size);
+    ec_put32(numbers + 36, learner->practice.terms.first_seed);
+    ec_put32(numbers + 40, learner->practice.terms.most_steps);
 }
 
 /* Of a generation that is not half learned. NO_ROOM, NOT_WRITTEN, or 0. */
@@ -75,6 +77,8 @@ static bool load(ec_device *device, ec_snapshot found, const uint8_t *numbers)
     learner->evolve.step = ec_get32(numbers + 12);
     learner->practice.first_record = ec_get32(numbers + 20);
     learner->practice.first_hash = ec_get32(numbers + 24);
+    learner->practice.terms.first_seed = ec_get32(numbers + 36);
+    learner->practice.terms.most_steps = ec_get32(numbers + 40);
     return true;
 }
 

@@ -62,7 +62,7 @@ static uint32_t told(unsigned offset)
 static uint8_t progress(void)
 {
     CHECK_EQUAL(EC_OK, ask(EC_PROGRESS, NULL, 0));
-    CHECK_EQUAL(56, reply_length);
+    CHECK_EQUAL(68, reply_length);
     return reply[2];
 }
 
@@ -115,6 +115,9 @@ static void test_practice_learns_what_ranks_and_learn_would(void)
     CHECK_EQUAL(0, told(16));
     CHECK_EQUAL(2 * POPULATION, told(28));
     CHECK_EQUAL(2 * POPULATION * LONGEST, told(32));
+    CHECK_EQUAL(1u << 28, told(56));
+    CHECK_EQUAL(FIRST_SEED, told(60));
+    CHECK_EQUAL(LONGEST, told(64));
     uint32_t hashes[2], first_hash = told(48);
     for (uint32_t generation = 0; generation < 2; generation++) {
         CHECK_EQUAL(EC_OK, ask_record(generation, 0, POPULATION));

@@ -102,6 +102,9 @@ static void test_what_was_saved_goes_on_to_the_same(void)
     CHECK_EQUAL(EC_PRACTICE_NONE, progress());
     CHECK_EQUAL(1, told(12));
     CHECK_EQUAL(0, told(16));
+    CHECK_EQUAL(1u << 28, told(56));
+    CHECK_EQUAL(FIRST_SEED, told(60));
+    CHECK_EQUAL(LONGEST, told(64));
     CHECK_EQUAL(EC_OK, ask_record(0, 0, POPULATION));
     CHECK_EQUAL(EC_OK, ask_practice(usual));
     take_turns();
