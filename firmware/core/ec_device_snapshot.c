@@ -1,5 +1,7 @@
 #include "ec_handler.h"
 
+#include "ec_crc.h"
+
 /* What a device has learned, in its flash: docs/LINK.md, SNAPSHOT. The payload:
  *
  *     | numbers, SIZE bytes | policy RAM: image, probabilities, ranks, confirmed synapses, records |

@@ -4,7 +4,6 @@
 #ifndef EC_HANDLER_H
 #define EC_HANDLER_H
 
-#include "ec_crc.h"
 #include "ec_device.h"
 
 EC_APART void clear(uint8_t *bytes, uint32_t length)
