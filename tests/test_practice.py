@@ -159,7 +159,7 @@ def test_the_first_difference_ends_the_run_with_both_states_kept(
     with pytest.raises(LockstepLost) as lost:
         next(generations)
     assert complaint in lost.value.message
-    for name in ("device.rho", "twin.rho"):
+    for name in ("device.rho", "device.twin.rho"):
         assert len((tmp_path / "run" / name).read_bytes()) == policy.spec.n_synapses
     assert len(list(Lineage.open(tmp_path / "run/lineage.bin"))) == 1
 

@@ -103,24 +103,26 @@ def evolve(
 
     Example: `ecedge evolve CartPole-v1 --device mps2-an386 --target 500`
     """
-    from ..devices import open_device
-    from ..evolve import Plan, Run, policy_from_scratch, practise
+    from ..evolve import Plan, Run, policy_from_scratch
     from ..hil import control_period_ms
     from ..policy_file import load_policy
     from ..tasks import find_task
     from ..training.settings import Settings
 
     check_clocked(clocked or resume is not None, period_ms, alone or save_every, plant)
+    learners = device, rig, simulated, plant
     changes = {"generations": generations, "target": target}
     changes = {name: value for name, value in changes.items() if value is not None}
     if resume is not None:
         if task is not None or policy is not None:
             raise UsageError("Give a task, or --resume alone.")
         run = Run.resume(resume, **changes)
+        learn, names = find_learners(run.plan.period_ms is not None, run.plan.task, *learners)
     elif task is None:
         raise UsageError("Name a task, for example: ecedge evolve CartPole-v1")
     else:
         declared = find_task(task)
+        learn, names = find_learners(clocked, task, *learners)
         numbers = {"seed": seed, "population": population, "learning_rate": learning_rate}
         numbers |= {"horizon": horizon} | changes
         if clocked:
@@ -135,15 +137,8 @@ def evolve(
             certainty = 0.5
         plan = Plan(declared.declaration or task, certainty=certainty, **numbers)
         run = Run.begin(out or Path("runs") / f"evolve-{folder_name(task)}-seed{seed}", plan, start)
-    if run.plan.period_ms is None:
-        fleet = find_fleet(device, rig, simulated)
-        learning, names = run.by(fleet), list(fleet.devices)
-    else:
-        found = find_one(device, rig, simulated)
-        firmware = plant_source(found, find_task(run.plan.task), plant)
-        learning, names = practise(run, lambda: open_device(found, plant=firmware)), []
     try:
-        for generation in learning:
+        for generation in learn(run):
             print(describe(generation), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(
@@ -173,27 +168,31 @@ def evolve(
         )
 
 
-def find_fleet(device: str | None, rig: Path | None, simulated: int):
-    """Who learns: one device, or all of a rig, or nobody but threads that simulate."""
+def find_learners(clocked: bool, task: str, device, rig, simulated: int, plant):
+    """What lets a run learn, and the names of the devices that do: one by its own clock; else
+    one, all of a rig, or nobody but threads that simulate."""
     from ..devices import open_device, read_rig
+    from ..evolve import practise
     from ..fleet import Fleet
+    from ..tasks import find_task
 
+    if clocked:
+        if simulated or (device is None and rig is not None):
+            raise UsageError(
+                "By its own clock one device learns, and nobody beside it.",
+                "Leave out --simulated, and name a device of the rig: --device NAME.",
+            )
+        found = device_of(device or "virtual", rig)
+        firmware = plant_source(found, find_task(task), plant)
+        return lambda run: practise(run, lambda: open_device(found, plant=firmware)), []
     if device is None and rig is not None:
-        return Fleet.of(read_rig(rig), simulated)
-    if device is None and simulated:
-        return Fleet({}, simulated)
-    name = device or "virtual"
-    return Fleet({"device": lambda: open_device(device_of(name, rig))}, simulated)
-
-
-def find_one(device: str | None, rig: Path | None, simulated: int):
-    """The one device that learns on its own plant."""
-    if simulated or (device is None and rig is not None):
-        raise UsageError(
-            "By its own clock one device learns, and nobody beside it.",
-            "Leave out --simulated, and name a device of the rig: --device NAME.",
-        )
-    return device_of(device or "virtual", rig)
+        fleet = Fleet.of(read_rig(rig), simulated)
+    elif device is None and simulated:
+        fleet = Fleet({}, simulated)
+    else:
+        name = device or "virtual"
+        fleet = Fleet({"device": lambda: open_device(device_of(name, rig))}, simulated)
+    return lambda run: run.by(fleet), list(fleet.devices)
 
 
 def check_clocked(clocked, period_ms, generations, plant) -> None:

@@ -34,23 +34,15 @@ from ..link import (
 )
 from ..plants import PLANTS
 from ..reference import centered_ranks
-from ..storage import write_atomically
 from ..tasks import Task
-from .run import (
-    DEVICE_RHO,
-    EPISODES,
-    FINAL,
-    MOST_LOSSES,
-    TWIN_RHO,
-    Generation,
-    Run,
-    seeds_of,
-    task_of,
-)
+from .run import EPISODES, Generation, Run, seeds_of, task_of
+from .seat import FINAL
 
+MOST_LOSSES = 20  # of the device, without a generation in between
 PATIENCE_MS = 10_000  # for a plant that is not ready for an episode
 ASK_SOON, ASK_LATE = 0.002, 0.25  # seconds between questions how far it is
 INT32 = np.iinfo(np.int32)
+KEPT = "Both are kept in the run's folder; look at the device's clock, supply and memory."
 
 WHY = {
     PracticeState.PLANT: "its plant did not become ready for an episode (its reason {reason})",
@@ -89,9 +81,8 @@ def practise(
             try:
                 record, ranks = seat.follow()
             except LockstepLost:
-                write_atomically(run.folder / TWIN_RHO, run.twin.planes)
                 with suppress(LinkError):
-                    write_atomically(run.folder / DEVICE_RHO, seat.rho())
+                    run.keep_difference("device", seat.rho(), run.twin.planes)
                 raise
             returns = record.fitness / REWARD_ONE
             losses = seat.take_losses()
@@ -138,8 +129,7 @@ class Practised:
                 raise LockstepLost(
                     f"Member {member} of generation {self._twin.generation} earned "
                     f"{told / REWARD_ONE:g} on the device, {wanted / REWARD_ONE:g} with its twin.",
-                    f"{DEVICE_RHO} and {TWIN_RHO} in the run's folder are what both held; look at "
-                    "the device's clock, supply and memory.",
+                    KEPT,
                 )
         ranks = centered_ranks(record.fitness)
         self._twin.learn(ranks)
@@ -147,7 +137,7 @@ class Practised:
             raise LockstepLost(
                 f"After generation {self._twin.generation - 1} the device's probabilities are "
                 f"{record.rho_hash:08x}, its twin's {self._twin.rho_hash:08x}.",
-                f"Both are kept: {DEVICE_RHO} and {TWIN_RHO} in the run's folder.",
+                KEPT,
             )
         self._in_a_row = 0
         return record, ranks
