@@ -163,6 +163,7 @@ def device_seeds() -> list[bytes]:
         )
     ]
     record = bytes([LEARN, 7, 0, 0, 3, 12])
+    left = bytes([PRACTICE, 5, 0, 0, 1, 0, 7, 100, 0, 0, 0, 0, 0]) + struct.pack("<BH", WAIT, 200)
     alone = b"".join(practice + 9 * tick + record for practice in practices)
     act = struct.pack("<BHB4h", ACT, 50, 8, -300, -1, 2, 300)
     hosted = [
@@ -180,7 +181,8 @@ def device_seeds() -> list[bytes]:
         blocks(200, 95, 2, 1, 0) + blocks(200, 20, 0, 0),
         *(upload + episode for upload in changed),
         changed[0] + generation + episode + generation,
-        changed[0] + bytes([EVOLVE, 100, 2, 200]) + alone,
+        changed[0] + bytes([EVOLVE, 100, 2, 200]) + left + alone,
+        changed[0] + bytes([EVOLVE, 100, 20, 200]) + left,  # no room for records
         changed[0] + bytes([EVOLVE, 100, 3, 200]) + practices[0] + episode + alone + generation,
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),
