@@ -188,6 +188,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--board", action="append", help=f"default: {', '.join(BOARDS)}")
+    parser.add_argument("--together", action="store_true", help="only all boards as one fleet")
     parser.add_argument("--neurons", type=int, default=32)
     parser.add_argument("--population", type=int, default=8)
     parser.add_argument("--generations", type=int, default=10)
@@ -217,7 +218,8 @@ def main() -> int:
         clean = (folder / "clean" / LINEAGE).read_bytes()
         rho_hash, seconds = f"{run.twin.rho_hash:08x}", time.monotonic() - begun
         print(Row("nobody", run.twin.generation, 0, 0, 0, 0, seconds, rho_hash, True), flush=True)
-        for who in [*([board] for board in boards), *([boards] if len(boards) > 1 else [])]:
+        alone = [] if options.together else [[board] for board in boards]
+        for who in [*alone, *([boards] if len(boards) > 1 or options.together else [])]:
             place = folder / "-".join(who)
             row = through_faults(
                 who, lambda place: Run.begin(place, plan, policy), clean, options, place

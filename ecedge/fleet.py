@@ -500,6 +500,7 @@ class DeviceWorker(Worker):
             self._seat = self._members.seat(self.name, device)
             self._member.device = device
             self._lost_since = None
+            self._rest = REST
 
     def _serve_open(self, job: Job) -> None:
         """Runs members until there are none, or the device is lost."""
@@ -525,7 +526,6 @@ class DeviceWorker(Worker):
         self._member.begin(self._seat, self._seat.put(members.start), job)
         rollout = self._population.roll_out(job.seeds[members], moments, job.horizon)
         job.note(members, rollout, moments, self._member.end())
-        self._rest = REST
 
     def _lose(self, error: WorldError) -> None:
         self.is_retired = isinstance(error, LockstepLost) or (
