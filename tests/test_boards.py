@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_device_core import is_running
 
 from ecedge import reference
 from ecedge.boards import Capacity, board_names, find_board, sources_root, toolchain
@@ -600,3 +602,38 @@ def test_device_that_is_gone_is_no_device_with_its_words(monkeypatch):
     with Running(VIRTUAL, ["sh", "-c", "echo bad >&2; exit 1"], "socket://127.0.0.1:1") as running:
         with pytest.raises(WorldError, match="bad"):
             connect_running(running)
+
+
+#: a host whose device was started by a thread that is gone
+HOST = """
+import sys, threading, time
+from ecedge.devices import parse_device, run_board
+started = run_board(parse_device(sys.argv[1]))
+thread = threading.Thread(target=lambda: print(started.__enter__().process.pid, flush=True))
+thread.start()
+thread.join()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    "board",
+    ["virtual", pytest.param("mps2-an386", marks=needs_arm), pytest.param("uno", marks=needs_avr)],
+)
+def test_emulator_ends_with_a_host_that_is_killed_and_not_before(tmp_path, board):
+    if board != "virtual" and not shutil.which(find_board(board).emulator.program):
+        pytest.skip(f"apt install {find_board(board).emulator.package}")
+    words = [sys.executable, "-c", HOST, board]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+    ) as host:
+        try:
+            emulator = int(host.stdout.readline())
+            time.sleep(0.3)
+            assert is_running(emulator)
+        finally:
+            host.kill()
+        end = time.monotonic() + 5
+        while is_running(emulator):
+            assert time.monotonic() < end
+            time.sleep(0.01)

@@ -19,6 +19,8 @@ from .registry import Board, sources_root
 START_DEADLINE = 4.0  # seconds from the start of the process to a line that can be opened
 STOP_DEADLINE = 2.0
 PREPARE_DEADLINE = 60.0  # a small program may be compiled
+#: kills a process when its own input ends before a line came: who held it was killed
+GUARD = 'read -r _ || kill -KILL "$1"'
 ANNOUNCEMENT = re.compile(rb"ecedge virtual device on (\S+)\n")
 
 
@@ -26,24 +28,26 @@ class Running:
     """Firmware that runs. `port` is what to open: socket://127.0.0.1:PORT or a pseudo terminal.
 
     One host at a time: the virtual device turns others away. A context manager; the process never
-    outlives it.
+    outlives it, nor a host that is killed.
     """
 
     def __init__(self, board: Board, command: list[str], port: str | None):
         self.board = board
         self._errors = tempfile.TemporaryFile()
+        self._guard: subprocess.Popen | None = None
         try:
-            self.process = subprocess.Popen(
+            self.process = _start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if port is None else subprocess.DEVNULL,
                 stderr=self._errors,
-                start_new_session=True,  # Ctrl-C is for the host, which stops the device first
             )
-        except OSError as error:
+        except ToolError:
             self._errors.close()
-            raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
+            raise
         try:
+            guard = ["sh", "-c", GUARD, "guard", str(self.process.pid)]
+            self._guard = _start(guard, stdin=subprocess.PIPE)
             self.port = port or self._announced_port()
         except BaseException:
             self.stop()
@@ -74,6 +78,8 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self._guard and self._guard.poll() is None:
+            self._guard.communicate(b"ended\n")
         if self.process.stdout:
             self.process.stdout.close()
         self._errors.close()
@@ -95,6 +101,14 @@ class Running:
                 return found.group(1).decode()
         self.check()
         raise WorldError(f"The virtual device told no port within {START_DEADLINE:.0f} s.")
+
+
+def _start(command: list[str], **streams) -> subprocess.Popen:
+    """In a session of its own: Ctrl-C is for the host, which stops the device first."""
+    try:
+        return subprocess.Popen(command, start_new_session=True, **streams)
+    except OSError as error:
+        raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
 
 
 def launch(
