@@ -39,7 +39,7 @@ static uint32_t board_baud = EC_BAUD; /* 0: as fast as the computer */
 static uint64_t byte_ns;              /* 0 with it */
 static uint64_t heard_ns; /* when the last byte taken had come in */
 static uint64_t sent_ns;  /* when the last byte sent will be out */
-static bool hearing;      /* bytes are coming in */
+static bool hearing;      /* bytes are coming in, or wait to be taken */
 
 static uint64_t nanoseconds(void)
 {
@@ -198,8 +198,7 @@ static uint32_t arrived(uint32_t pending)
     if (!hearing && heard_ns < now_ns)
         heard_ns = now_ns;
     uint64_t count = now_ns > heard_ns ? (now_ns - heard_ns) / byte_ns : 0;
-    hearing = count < pending;
-    return hearing ? (uint32_t)count : pending;
+    return count < pending ? (uint32_t)count : pending;
 }
 
 uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
@@ -212,10 +211,10 @@ uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
         return line_read(bytes, capacity); /* notices a client that left */
     }
     uint32_t count = arrived(pending);
-    if (count == 0)
-        return 0;
-    count = line_read(bytes, count < capacity ? count : capacity);
+    if (count > 0)
+        count = line_read(bytes, count < capacity ? count : capacity);
     heard_ns += count * byte_ns;
+    hearing = count < pending;
     return count;
 }
 
