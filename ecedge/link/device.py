@@ -90,6 +90,20 @@ class LinkStatistics:
     lost_blocks: int = 0
 
 
+@dataclass
+class Question:
+    """A request that was sent. line_time: seconds that it, its reply and what was before them take
+    on the line. begin, sent: when it was sent first, and last. loss: how the line broke over it."""
+
+    packet: Packet
+    frame: bytes
+    line_time: float
+    begin: float
+    sent: float = 0.0
+    asked: int = 0
+    loss: LineLost | None = None
+
+
 class Device:
     """A connected device; a context manager that stops it and closes the line.
 
@@ -361,45 +375,68 @@ class Device:
         takes effect once. How long the line takes, where its speed is known, is told by two numbers
         of bytes: reply_size of the payload, at most, and queued that were sent before.
         """
+        return self.answer(self.ask(kind, payload, reply_size, queued))
+
+    def ask(
+        self, kind: int, payload: bytes = b"", reply_size: int = LARGEST_REPLY, queued: int = 0
+    ) -> Question:
+        """Sends one request, and waits for nothing: blocks may follow it, and its `answer` must be
+        had before the next request."""
         self._sequence = (self._sequence + 1) & 0xFFFF
         packet = Packet(kind, self._session, self._sequence, payload)
         frame = encode_frame(packet)
-        patience = PATIENCE.get(kind, USUAL_PATIENCE)
         line_time = self._line_time(queued + len(frame) + frame_size(reply_size))
-        seconds = patience.tries * (patience.deadline + line_time)
+        question = Question(packet, frame, line_time, begin=self.clock())
         self.statistics.requests += 1
-        begin = self.clock()
-        end, mend_until, asked = begin + seconds, None, 0
-        while asked == 0 or self.clock() < end:
-            # A zero byte first: whatever stood half-sent on the line must not spoil this frame.
-            fresh = asked == 0 and kind != MessageType.HELLO
-            self.statistics.resends += asked > 0
-            asked += 1
-            self._slow_down()
-            sent = self.clock()
+        self._put(question, b"\0" if kind == MessageType.HELLO else b"")
+        return question
+
+    def answer(self, question: Question) -> bytes:
+        """The reply to what was asked, as `request` tells."""
+        kind = question.packet.type
+        patience = PATIENCE.get(kind, USUAL_PATIENCE)
+        seconds = patience.tries * (patience.deadline + question.line_time)
+        end, mend_until = question.begin + seconds, None
+        while True:
             try:
-                self._send(frame if fresh else b"\0" + frame)
-                reply = self._await(packet, min(end, sent + self._wait(kind, patience) + line_time))
+                if question.loss:
+                    raise question.loss
+                again = question.sent + self._wait(kind, patience) + question.line_time
+                reply = self._await(question.packet, min(end, again))
             except LineLost as loss:
+                reply = None
                 if mend_until is None:
                     end += REOPEN_DEADLINE
                     mend_until = self.clock() + REOPEN_DEADLINE
                 elif self.hello is None and self.clock() > mend_until:
                     raise  # whoever listens there hangs up on us
                 self._reopen(loss)
-                continue
             if reply is not None:
                 now = self.clock()
-                self.round_trip = now - begin
+                self.round_trip = now - question.begin
                 self._answered = now
-                self._learn(kind, now - sent - line_time)
+                self._learn(kind, now - question.sent - question.line_time)
                 messages.check_status(reply.payload, kind)
                 return reply.payload
+            if self.clock() >= end:
+                break
+            self.statistics.resends += 1
+            self._put(question, b"\0")  # whatever stood half-sent must not spoil this frame
         raise LinkTimeout(
             f"{self.transport.name} did not answer {messages.MessageType(kind).name} "
-            f"within {seconds:.1f} s, asked {asked} times.",
+            f"within {seconds:.1f} s, asked {question.asked} times.",
             "Check the cable and the power, then connect again.",
         )
+
+    def _put(self, question: Question, lead: bytes) -> None:
+        """Sends a question, `lead` before it; a line that breaks over it is `answer`'s to mend."""
+        self._slow_down()
+        question.asked += 1
+        question.sent, question.loss = self.clock(), None
+        try:
+            self._send(lead + question.frame)
+        except LineLost as loss:
+            question.loss = loss
 
     def send_block(self, index: int, payload: bytes) -> None:
         """An UPLOAD_BLOCK, which has no reply. A line that breaks is opened again, without it."""

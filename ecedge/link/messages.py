@@ -429,8 +429,8 @@ class Observation:
 class UploadState:
     """What a device has of an image: the reply to UPLOAD_OPEN.
 
-    upload: the number that its blocks bear. window: blocks that may be sent before the next
-    question. received: bytes without a gap. beyond: bit i tells whether the i-th block from there
+    upload: the number that its blocks bear. window: blocks from the first missing one on that it
+    takes. received: bytes without a gap. beyond: bit i tells whether the i-th block from there
     on came.
     """
 
@@ -463,11 +463,11 @@ class UploadState:
         ahead = index - self.received // block
         return index * block < self.received or (ahead < 32 and self.beyond >> ahead & 1 > 0)
 
-    def missing(self, size: int, block: int, most: int) -> list[int]:
-        """The first blocks that did not come, of an image of `size` bytes."""
+    def missing(self, size: int, block: int) -> list[int]:
+        """The blocks of the window that did not come, of an image of `size` bytes."""
         first = self.received // block
         end = min(first + self.window, -(-size // block))
-        return [index for index in range(first, end) if not self.has(index, block)][:most]
+        return [index for index in range(first, end) if not self.has(index, block)]
 
 
 def hello_request() -> bytes:

@@ -5,8 +5,11 @@
                                               <────  what is there: an upload goes on where it was
       UPLOAD_BLOCK … UPLOAD_BLOCK             ────>  no replies
       UPLOAD_OPEN, the same again             ────>
-                                              <────  what is there now; what is missing goes again
+      UPLOAD_BLOCK … UPLOAD_BLOCK             ────>
+                                              <────  what was there at the question; what is missing
+      UPLOAD_OPEN …                           ────>  goes again
 
+While a reply is on its way, so is the next half of a window: the line never waits for the host.
 How long a block may be is found on the way: the longest on a good line, on a bad one what brings
 the most bytes through.
 """
@@ -15,7 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import LinkTimeout
@@ -23,15 +27,15 @@ from .codec import BITS_PER_BYTE, frame_size
 from .messages import MessageType, UploadState, upload_block, upload_open_request
 
 if TYPE_CHECKING:
-    from .device import Device
+    from .device import Device, Question
 
 BLOCK_HEADER = 1  # bytes before the data of an UPLOAD_BLOCK
 OVERHEAD = frame_size(BLOCK_HEADER)  # of a block on the line
 LEAST_BLOCK = 16
-LONGEST_WINDOW = 0.5  # seconds that the line may take for all of it
-FIRST_WINDOW = 2048  # bytes, where nobody knows the line's speed; then twice as many each time
+LONGEST_TURN = 0.5  # seconds that the line may take for the blocks between two questions
+FIRST_TURN = 2048  # bytes, where nobody knows the line's speed; then twice as many each time
 WORTH_IT = (0.7, 1.4)  # blocks of another size: what came behind the first gap is sent again
-#: windows of which nothing came through, one after another
+#: turns of which nothing came through, one after another
 FRUITLESS = 30
 
 
@@ -45,46 +49,70 @@ def send_image(
     """
     most = device.hello.max_payload - BLOCK_HEADER
     baud = device.transport.baud
-    first = LONGEST_WINDOW * baud / BITS_PER_BYTE if baud else FIRST_WINDOW
-    longest = max(int(first) // most, 1)  # blocks in a window
+    first = LONGEST_TURN * baud / BITS_PER_BYTE if baud else FIRST_TURN
+    turns = _Turns(device, image, most, max(int(first) // most, 1))
     trouble = told = fruitless = 0
-    block = most
-    state = _ask(device, image, block)
+    state = turns.answer(turns.ask())
+    sent = turns.send(state)
     while state.received < len(image):
-        begin = device.clock()
-        missing = state.missing(len(image), block, longest)
-        for index in missing:
-            chunk = image[index * block : (index + 1) * block]
-            device.send_block(index, upload_block(state.upload, chunk))
-        queued = len(missing) * frame_size(BLOCK_HEADER + block)
-        state = _ask(device, image, block, queued)
-        if device.clock() - begin < LONGEST_WINDOW:
-            longest = min(2 * longest, state.window)
-        lost = sum(not state.has(index, block) for index in missing)
-        device.statistics.blocks += len(missing)
+        asked, question = sent, turns.ask(sent)
+        sent = turns.send(state, asked)
+        state = turns.answer(question)
+        if device.clock() - question.begin < LONGEST_TURN:
+            turns.longest = min(2 * turns.longest, state.window)
+        lost = sum(not state.has(index, turns.block) for index in asked)
         device.statistics.lost_blocks += lost
-        fruitless = fruitless + 1 if lost == len(missing) else 0
+        if asked:
+            fruitless = fruitless + 1 if lost == len(asked) else 0
         if fruitless == FRUITLESS:
             raise LinkTimeout(
-                f"The line to {device.transport.name} answers, but no block of {block} bytes of "
-                f"the policy came through, tried {FRUITLESS} times.",
+                f"The line to {device.transport.name} answers, but no block of {turns.block} bytes "
+                f"of the policy came through, tried {FRUITLESS} times.",
                 "Check the cable and the baud rate, then upload it again.",
             )
-        trouble += (loss_rate(lost, len(missing), block) - trouble) / 2
-        if not WORTH_IT[0] < (best := best_block(trouble, most)) / block < WORTH_IT[1]:
-            block = best
-            state = _ask(device, image, block)
+        trouble += (loss_rate(lost, len(asked), turns.block) - trouble) / 2
+        best = best_block(trouble, most)
+        if not WORTH_IT[0] < best / turns.block < WORTH_IT[1]:
+            turns.block = best
+            state = turns.answer(turns.ask(sent))
+            sent = turns.send(state)
         if progress and state.received > told:
             told = state.received
             progress(told, len(image))
 
 
-def _ask(device: Device, image: bytes, block: int, queued: int = 0) -> UploadState:
-    """What the device has, `queued` bytes behind which the question stands on the line."""
-    name = int.from_bytes(hashlib.sha256(image).digest()[:4], "little")
-    question = upload_open_request(len(image), name, block)
-    size = UploadState.LAYOUT.size
-    return UploadState.unpack(device.request(MessageType.UPLOAD_OPEN, question, size, queued))
+@dataclass
+class _Turns:
+    """Questions, and the blocks between them.
+
+    block: bytes of one. longest: blocks in a turn, at most.
+    """
+
+    device: Device
+    image: bytes
+    block: int
+    longest: int
+
+    def ask(self, sent: Sequence[int] = ()) -> Question:
+        """What does the device have? `sent`: blocks that stand on the line before that."""
+        name = int.from_bytes(hashlib.sha256(self.image).digest()[:4], "little")
+        question = upload_open_request(len(self.image), name, self.block)
+        queued = len(sent) * frame_size(BLOCK_HEADER + self.block)
+        size = UploadState.LAYOUT.size
+        return self.device.ask(MessageType.UPLOAD_OPEN, question, size, queued)
+
+    def answer(self, question: Question) -> UploadState:
+        return UploadState.unpack(self.device.answer(question))
+
+    def send(self, state: UploadState, asked: Sequence[int] = ()) -> list[int]:
+        """Up to half a window of what is missing and was not asked for just now; which blocks."""
+        missing = [i for i in state.missing(len(self.image), self.block) if i not in asked]
+        turn = missing[: min(self.longest, max(state.window // 2, 1))]
+        for index in turn:
+            chunk = self.image[index * self.block : (index + 1) * self.block]
+            self.device.send_block(index, upload_block(state.upload, chunk))
+        self.device.statistics.blocks += len(turn)
+        return turn
 
 
 def loss_rate(lost: int, sent: int, block: int) -> float:
