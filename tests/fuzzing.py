@@ -44,7 +44,7 @@ FLAGS = ["-std=c99", "-g", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
 FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
-LIMIT, EPISODE, CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE = range(11, 21)
+LIMIT, EPISODE, CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE, TRACKS = range(11, 22)
 HELLO_TO_ACT = range(14)
 UPLOAD_COMMIT = 6
 
@@ -187,6 +187,7 @@ def device_seeds() -> list[bytes]:
         changed[0] + bytes([EVOLVE, 100, 2, 200]) + left + alone,
         changed[0] + bytes([EVOLVE, 100, 20, 200]) + left,  # no room for records
         changed[0] + bytes([EVOLVE, 100, 3, 200]) + practices[0] + episode + alone + generation,
+        changed[0] + bytes([TRACKS, 3, 2, 3, TRACKS, 0, 2, 2, TRACKS, 0, 3, 0, TRACKS, 255, 0, 0]),
         *(transfer(image) + episode for image in (p.image for p in POLICIES)),
         *(transfer(image) + episode for image in images if len(image) < LONGEST["device"] // 2),
     ]

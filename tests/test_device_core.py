@@ -35,8 +35,8 @@ serial = pytest.importorskip("serial")
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = ROOT / "firmware"
-C_TESTED = ("frame", "limit", "session", "device", "episode", "hosted", "upload", "evolve")
-C_TESTED += "practice", "snapshot"
+C_TESTED = ("frame", "limit", "session", "tracks", "device", "episode", "hosted", "upload")
+C_TESTED += "evolve", "practice", "snapshot"
 C_TESTS = [ROOT / f"tests/c/test_{name}.c" for name in C_TESTED]
 C_TEST_NAMES = [
     name

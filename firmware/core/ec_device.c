@@ -1,11 +1,5 @@
 #include "ec_handler.h"
 
-EC_APART void put_values(uint8_t *p, const int16_t *values, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        ec_put16(p + 2 * i, (uint16_t)values[i]);
-}
-
 /* As much as fits; zeros stand there already. */
 static void put_name(uint8_t *p, const char *name, unsigned most)
 {
@@ -44,6 +38,7 @@ void ec_device_enter(ec_device *device, uint8_t mode)
 void ec_device_rest(ec_device *device)
 {
     bool fault = !device->policy && !device->builtin_good && device->config->builtin_size > 0;
+    device->tracks = 0; /* who comes to rest may use their memory next */
     ec_device_enter(device, fault ? EC_MODE_FAULT : EC_MODE_IDLE);
 }
 
@@ -600,6 +595,11 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
     case EC_SNAPSHOT:
         if (device->config->evolve)
             return device->config->evolve(device, packet, length, reply);
+        break;
+    case EC_TRACKS:
+    case EC_TRACKS_STEP:
+        if (device->config->tracks)
+            return device->config->tracks(device, packet, length, reply);
         break;
     }
     return refuse(reply, EC_REFUSED_TYPE, packet[0]);

@@ -75,7 +75,9 @@ enum {
     EC_PROGRESS,
     EC_RECORD,
     EC_CONFIRM,
-    EC_SNAPSHOT
+    EC_SNAPSHOT,
+    EC_TRACKS = 0x30,
+    EC_TRACKS_STEP
 };
 
 enum {
@@ -187,6 +189,9 @@ typedef struct {
     ec_learner *learner;
     const ec_flash *flash; /* for what it learned; null: there is none */
 
+    /* The requests of tracks: ec_device_tracks. Null where there is no room: as with evolution. */
+    uint32_t (*tracks)(struct ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
+
     uint32_t (*ticks)(void); /* free-running, wraps at 2^32 */
     uint32_t tick_hz;
     ec_rig rig;
@@ -214,6 +219,7 @@ typedef struct ec_device {
     const ec_policy *policy; /* in use: one of these two, or null */
     ec_net net;              /* valid where policy is not null */
     uint8_t mode;
+    uint8_t tracks; /* networks that drive no plant, in policy_ram */
     bool builtin_good;
 
     uint16_t session;    /* 0: none yet */
@@ -267,5 +273,11 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte);
  * of use. */
 #define EC_EVOLVE_ROOM 1536u
 uint32_t ec_device_evolve(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
+
+/* Carries out a request of tracks, for ec_device_config alone. EC_TRACKS_ROOM: bytes of policy_ram from
+ * which on it is of use. */
+#define EC_TRACKS_ROOM 1536u
+#define EC_TRACKS_MOST 255u
+uint32_t ec_device_tracks(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
 
 #endif

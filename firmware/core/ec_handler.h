@@ -18,6 +18,12 @@ EC_APART void copy(uint8_t *to, const uint8_t *from, uint32_t length)
         to[i] = from[i];
 }
 
+EC_APART void put_values(uint8_t *p, const int16_t *values, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        ec_put16(p + 2 * i, (uint16_t)values[i]);
+}
+
 static inline uint32_t accept(uint8_t *reply, uint32_t length)
 {
     clear(reply, length);

@@ -15,6 +15,7 @@
 #include "test_practice.c"
 #include "test_session.c"
 #include "test_snapshot.c"
+#include "test_tracks.c"
 #include "test_upload.c"
 
 /* ---- running one: the names come from the files above ---- */

@@ -15,7 +15,7 @@
 
 enum {
     BYTES, REQUEST, REPEAT, FRAME, WAIT, CONNECT, RESET, STEP, UPLOAD, BEGIN, DATA, LIMIT_OUTPUT, EPISODE,
-    CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE, OPERATIONS
+    CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE, TRACKS, OPERATIONS
 };
 
 enum { BUILT_IN, NO_POLICY, LOADED, DAMAGED, VARIANTS };
@@ -105,6 +105,7 @@ static void check_device(void)
     CHECK(u->block == 0 || u->received == u->size || u->received % u->block == 0);
     CHECK(device.baud == 0 || can_baud(device.baud));
     CHECK(learner.population == 0 || device.policy == &device.uploaded);
+    CHECK(device.tracks == 0 || (device.policy && learner.population == 0 && device.upload.size == 0));
     CHECK(learner.population == 0 || learner.learned < learner.evolve.n_words);
     check_practice();
     CHECK_EQUAL(device.statistics.steps * 7ull, device.statistics.sum_ticks);
@@ -270,6 +271,19 @@ static void block(void)
     CHECK(begin + length >= RAM_SIZE || ram[begin + length] == behind);
 }
 
+/* So many tracks, and a step of one; or a step alone. */
+static void tracks(void)
+{
+    uint8_t bytes[2 + 2 * MAX_OBS] = {0}, count = take8();
+    bytes[0] = take8();
+    bytes[1] = take8() % 5u;
+    if (count > 0) {
+        uint8_t payload[4] = {count};
+        request(EC_TRACKS, payload, sizeof payload);
+    }
+    request(EC_TRACKS_STEP, bytes, device.policy ? 2u + 2u * device.policy->spec.n_obs : 4u);
+}
+
 static void operate(uint8_t operation)
 {
     uint8_t bytes[256];
@@ -385,6 +399,7 @@ static void operate(uint8_t operation)
         request(type, bytes, length);
         break;
     }
+    case TRACKS: tracks(); break;
     }
 }
 
