@@ -205,6 +205,7 @@ IMPORTS = {
     "rig_env": {"errors", "model", "link", "tasks"},
     "hil": {"errors", "model", "engine", "link", "tasks", "rig_env"},
     "clocked": {"errors", "model", "link", "hil", "plants"},
+    "tracks": {"errors", "model", "link", "hil", "tasks"},
     "evolve": {
         "errors", "model", "storage", "reference", "engine", "tasks", "policy_file", "training",
         "link", "hil", "plants", "clocked", "fleet",
@@ -218,8 +219,8 @@ IMPORTS = {
     },
     "cli": {
         "errors", "model", "version", "reference", "engine", "tasks", "training", "policy_file",
-        "export", "boards", "link", "devices", "hil", "plants", "clocked", "report", "film",
-        "testrun", "fleet", "evolve",
+        "export", "boards", "link", "devices", "hil", "plants", "clocked", "tracks", "report",
+        "film", "testrun", "fleet", "evolve",
     },
     "pytest_plugin": {"errors", "model", "boards", "link", "devices", "testrun"},
     "__main__": {"cli"},

@@ -32,6 +32,10 @@ def run(
     episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
     seed: Annotated[int, typer.Option(help="The task's seed of the first episode.")] = 0,
     task: TaskName = None,
+    together: Annotated[
+        int,
+        typer.Option(help="Episodes that the device runs at once, as far as it has room."),
+    ] = 1,
     deadline_ms: Annotated[
         float | None, typer.Option(help="Default: the task's control period.")
     ] = None,
@@ -65,11 +69,15 @@ def run(
     whole trajectory, which must be the twin's. A device that is started here gets the plant that is
     like the policy's task, or --plant.
 
+    With --together several episodes go on at once, each with a network of its own on the device:
+    more steps a second, and a later answer to each.
+
     Example: `ecedge run runs/CartPole-v1-seed0/policy.onnx --device virtual`
     """
     from ..devices import open_device
     from ..hil import control_period_ms, run_episodes, summarise
     from ..policy_file import load_policy
+    from ..tracks import run_together
 
     if episodes < 1:
         raise UsageError(f"{episodes} episodes cannot be run; give at least 1.")
@@ -77,6 +85,10 @@ def run(
         raise UsageError(f"A seed is a number from 0, not {seed}.")
     if deadline_ms is not None and not deadline_ms > 0:
         raise UsageError(f"A deadline of {deadline_ms:g} ms has passed already; give a later one.")
+    if together < 1:
+        raise UsageError(f"{together} episodes at once cannot be run; give at least 1.")
+    if clocked and together > 1:
+        raise UsageError("A device has one plant, so --clocked runs one episode after another.")
     check_clocked(clocked, period_ms, plant, deadline_ms, report)
     loaded, info = load_policy(policy)
     environment = plant_of(policy, loaded, info, task)
@@ -95,7 +107,11 @@ def run(
         link.upload(loaded)
         results = []
         try:
-            for episode in run_episodes(link, loaded, environment, episodes, seed):
+            if together > 1:
+                running = run_together(link, loaded, environment, episodes, seed, together)
+            else:
+                running = run_episodes(link, loaded, environment, episodes, seed)
+            for episode in running:
                 results.append(episode)
                 print(
                     f"episode {len(results):3}  seed {episode.seed}  return {episode.total:9.1f}  "

@@ -34,6 +34,8 @@ from .messages import (
     Observation,
     Status,
     StepReply,
+    TrackReply,
+    TrackStep,
 )
 from .transport import Transport
 from .upload import send_image
@@ -220,6 +222,45 @@ class Device:
         reply = StepReply.LAYOUT.size + 2 * self.hello.n_act
         payload = self.request(MessageType.STEP, messages.step_request(counts), reply)
         return StepReply.unpack(payload, self.hello.n_act)
+
+    def begin_tracks(self, count: int) -> int:
+        """Lays out up to `count` networks of the policy in use, which drive no plant, each on a
+        track of its own; how many the device has room for. 0 on firmware without tracks.
+
+        They end with `stop`, an upload and evolution. An episode that runs is over.
+        """
+        self._hurry()
+        try:
+            self.request(MessageType.TRACKS, messages.tracks_request(count))
+        except DeviceRefused as refusal:
+            if refusal.code == messages.ErrorCode.TYPE:
+                return 0
+            if refusal.code != messages.ErrorCode.CAPACITY:
+                raise
+            count = refusal.detail
+            self.request(MessageType.TRACKS, messages.tracks_request(count))
+        return count
+
+    @property
+    def tracks_at_once(self) -> int:
+        """Steps of tracks that one request can ask for."""
+        hello = self.hello
+        reply = max(hello.max_payload, 48 + 2 * hello.max_act) - messages.TRACKS_HEAD.size
+        return min(
+            hello.max_payload // TrackStep.size(hello.n_obs), reply // TrackReply.size(hello.n_act)
+        )
+
+    def ask_tracks(self, steps: Sequence[TrackStep]) -> Question:
+        """Asks for a control step of each of these tracks, at most `tracks_at_once`. While the
+        device takes them, the host may compute; then `answer_tracks`."""
+        size = messages.TRACKS_HEAD.size + len(steps) * TrackReply.size(self.hello.n_act)
+        return self.ask(MessageType.TRACKS_STEP, b"".join(step.pack() for step in steps), size)
+
+    def answer_tracks(self, question: Question) -> tuple[list[TrackReply], int]:
+        """(what came of each step, the ticks of all)."""
+        count = len(question.packet.payload) // TrackStep.size(self.hello.n_obs)
+        payload = self.answer(question)
+        return messages.unpack_track_replies(payload, count, self.hello.n_act)
 
     def upload(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> None:
         """Puts a policy into the device's RAM and into use.

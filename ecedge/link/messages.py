@@ -53,10 +53,12 @@ class MessageType(IntEnum):
     RECORD = 0x28
     CONFIRM = 0x29
     SNAPSHOT = 0x2A
+    TRACKS = 0x30
+    TRACKS_STEP = 0x31
 
 
 #: names of the requests of evolution
-EVOLUTION = {kind.name for kind in MessageType if kind >= MessageType.EVOLVE}
+EVOLUTION = {kind.name for kind in MessageType if 0x20 <= kind < 0x30}
 #: detail of error IMAGE: the policy in use does not evolve
 STAYS = 1
 
@@ -281,6 +283,55 @@ class StepReply:
 
 
 @dataclass(frozen=True)
+class TrackStep:
+    """A control step that is asked of a track. raw: (n_obs,) int16 counts; begins: an episode, with
+    this step."""
+
+    track: int
+    raw: np.ndarray
+    begins: bool = False
+
+    DIGESTS = 2
+
+    @classmethod
+    def size(cls, n_obs: int) -> int:
+        return 2 + 2 * n_obs
+
+    def pack(self) -> bytes:
+        return bytes([self.track, self.begins | self.DIGESTS]) + _counts(self.raw)
+
+
+@dataclass(frozen=True)
+class TrackReply:
+    """What came of it, as in StepReply."""
+
+    output: np.ndarray
+    spikes: int
+    digest: int
+
+    LAYOUT = struct.Struct("<IH")
+
+    @classmethod
+    def size(cls, n_act: int) -> int:
+        return cls.LAYOUT.size + 2 * n_act
+
+
+TRACKS_HEAD = struct.Struct("<BBHI")
+
+
+def unpack_track_replies(payload: bytes, count: int, n_act: int) -> tuple[list[TrackReply], int]:
+    """(what came of each step, the ticks of all)."""
+    size = TrackReply.size(n_act)
+    _require(payload, TRACKS_HEAD.size + count * size, "TRACKS_STEP")
+    replies = []
+    for at in range(TRACKS_HEAD.size, len(payload), size):
+        digest, spikes = TrackReply.LAYOUT.unpack_from(payload, at)
+        output = np.frombuffer(payload, "<i2", n_act, at + TrackReply.LAYOUT.size)
+        replies.append(TrackReply(output, spikes, digest))
+    return replies, TRACKS_HEAD.unpack_from(payload)[3]
+
+
+@dataclass(frozen=True)
 class Status:
     """The device's counters since it started, and the outputs (n_act,) int16 on the plant now."""
 
@@ -472,6 +523,10 @@ class UploadState:
 
 def hello_request() -> bytes:
     return struct.pack("<IH", HELLO_MAGIC, LINK_VERSION)
+
+
+def tracks_request(count: int) -> bytes:
+    return struct.pack("<I", count)
 
 
 def reset_request(digest: bool, silence_ms: int) -> bytes:
