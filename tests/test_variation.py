@@ -28,8 +28,8 @@ MODEL = {
     "control_rate": {"frames": [2, 6]},
 }
 VARIED = {
-    "CartPole-v1": SIGNALS,
-    "Pendulum-v1": SIGNALS,
+    "CartPole-v1": {"pole_length": {"scale": [0.5, 2.0]}} | SIGNALS,
+    "Pendulum-v1": {"mass": {"scale": [0.8, 1.2]}} | SIGNALS,
     "MountainCar-v0": SIGNALS,
     "Hopper-v5": MODEL | SIGNALS,
     "Ant-v5": MODEL | SIGNALS,
@@ -322,7 +322,7 @@ BAD = {
     ),
     "a model field without a model": (
         CART + "[vary]\nmass = { scale = [1, 2] }",
-        r"vary\.mass cannot vary: CartPole-v1 does not run on MuJoCo's batches",
+        r"vary\.mass cannot vary: CartPole-v1 has no such quantity",
     ),
     "an old version": (
         'id = "Hopper-v4"\n[vary]\ncontrol_rate = { frames = 2 }',

@@ -23,6 +23,7 @@ class Pendulum(NativeBatch):
     n_obs, n_act, actions = 3, 1, CONTINUOUS
     low, high = (-TORQUE_LIMIT,), (TORQUE_LIMIT,)
     max_episode_steps = 200
+    varying = "length", "mass", "gain"
 
     @staticmethod
     def start(random):
@@ -30,12 +31,13 @@ class Pendulum(NativeBatch):
         return random.uniform(low=-reach, high=reach)
 
     @staticmethod
-    def move(state, actions):
+    def move(state, actions, length=1.0, mass=1.0, gain=1.0):
         theta, speed = state
         torque = actions[:, 0].clip(-TORQUE_LIMIT, TORQUE_LIMIT)  # stays float32 in the cost
         angle = (theta + np.pi) % (2 * np.pi) - np.pi
         costs = angle**2 + 0.1 * speed**2 + 0.001 * torque**2
-        speed = speed + (3 * GRAVITY / 2 * np.sin(theta) + 3.0 * torque) * DT
+        pull, push = 3 * GRAVITY / 2 / length, 3.0 * gain / (mass * length**2)
+        speed = speed + (pull * np.sin(theta) + push * torque) * DT
         speed = speed.clip(-SPEED_LIMIT, SPEED_LIMIT)
         never = np.zeros(len(torque), bool)
         return np.array((theta + speed * DT, speed)), -costs, never
