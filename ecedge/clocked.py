@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import PlantFault, UsageError
-from .hil import SILENCE_MS, Twin
+from .errors import PlantFault
+from .hil import SILENCE_MS, Twin, check_limits, within
 from .link import REWARD_ONE, Device, EpisodeEnd, EpisodeResult, Limit, period_ticks
 from .model import Policy
 from .plants import PLANTS
@@ -102,8 +102,7 @@ def run_clocked(
     period = period_ticks(device, period_ms)
     device.check_policy(policy)
     n_act = policy.spec.n_act
-    if limits is not None and len(limits) != n_act:
-        raise UsageError(f"There are {len(limits)} limits for {n_act} outputs.")
+    check_limits(limits or (), n_act)
     twin = twin or PLANTS.get(device.result().plant)
     held = device.limit(limits or [Limit()] * n_act)
     for number in range(seed, seed + episodes):
@@ -151,8 +150,7 @@ def replay(
     while not ended and taken < steps:
         raw = plant.sense()
         wanted = network.step(raw)
-        pairs = zip(limits, wanted.tolist(), applied.tolist(), strict=True)
-        applied = np.array([limit.apply(*pair) for limit, *pair in pairs], np.int16)
+        applied = within(limits, wanted, applied)
         plant.apply(applied)
         crc = zlib.crc32(applied.tobytes(), zlib.crc32(raw.tobytes(), crc))
         clamps += int((applied != wanted).sum())

@@ -17,7 +17,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,8 +33,8 @@ from .errors import (
     UsageError,
     WorldError,
 )
-from .hil import SILENCE_MS, Twin, differing_bits
-from .link import Device
+from .hil import SILENCE_MS, Twin, differing_bits, within
+from .link import Device, Limit
 from .link.messages import ErrorCode
 from .model import Policy, decode_action
 from .rig import Rig
@@ -61,7 +61,10 @@ log = logging.getLogger(__name__)
 
 
 class Seat(Protocol):
-    """A device that was just opened, and how members come to it."""
+    """A device that was just opened, and how members come to it. limits: of each output, which the
+    device keeps to; none: there are none."""
+
+    limits: Sequence[Limit]
 
     def prepare(self) -> None:
         """Brings the device to where it can run members of this generation. None of them waits for
@@ -72,6 +75,12 @@ class Seat(Protocol):
 
     def begin(self) -> None:
         """Begins the member's episode, with a digest."""
+
+    def note(self, applied: np.ndarray) -> None:
+        """The episode is over: (steps, n_act) int16 that the device applied."""
+
+    def leave(self) -> None:
+        """Nobody asks more of the device, if it is still there."""
 
 
 class Members(Protocol):
@@ -137,6 +146,8 @@ class Trained:
 
 
 class UploadSeat:
+    limits = ()
+
     def __init__(self, learner: Learner, device: Device):
         self._learner = learner
         self._device = device
@@ -151,6 +162,12 @@ class UploadSeat:
 
     def begin(self) -> None:
         self._device.reset(digest=True, silence_ms=SILENCE_MS)
+
+    def note(self, applied: np.ndarray) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
 
 
 class FleetPopulation:
@@ -492,6 +509,8 @@ class DeviceWorker(Worker):
     def leave(self) -> None:
         if self._population:
             self._population.__exit__()
+        if self._seat:
+            self._seat.leave()
         self._opened.close()
 
     def _open(self) -> None:
@@ -525,7 +544,9 @@ class DeviceWorker(Worker):
         moments = job.new_moments(members)
         self._member.begin(self._seat, self._seat.put(members.start), job)
         rollout = self._population.roll_out(job.seeds[members], moments, job.horizon)
-        job.note(members, rollout, moments, self._member.end())
+        counts = self._member.end()
+        self._seat.note(np.array(self._member.applied))
+        job.note(members, rollout, moments, counts)
 
     def _lose(self, error: WorldError) -> None:
         self.is_retired = isinstance(error, LockstepLost) or (
@@ -548,6 +569,7 @@ class DeviceMember:
     population = 1
 
     device: Device
+    applied: list[np.ndarray]  # (n_act,) int16 of each step of its episode
 
     def __init__(self, task: Task):
         self._low = np.array(task.low, np.float32)
@@ -561,8 +583,11 @@ class DeviceMember:
         self._job = job
 
     def reset(self) -> None:
+        if self._seat.limits:
+            self._last = self.device.status().outputs  # the safe action
         self._seat.begin()
         self._twin.reset()
+        self.applied = []
 
     def act(self, members: slice, observations: np.ndarray, live: np.ndarray) -> np.ndarray:
         if self._job.closed:
@@ -575,7 +600,11 @@ class DeviceMember:
                 f"{self.device.hello.board} computes something else than its twin.",
                 "`ecedge run` tells where; look at its clock, its supply and its memory.",
             )
-        return decode_action(self._policy.spec, reply.output[None], self._low, self._high)
+        applied = reply.output
+        if self._seat.limits:
+            applied = self._last = within(self._seat.limits, applied, self._last)
+        self.applied.append(applied)
+        return decode_action(self._policy.spec, applied[None], self._low, self._high)
 
     def end(self) -> tuple[int, int]:
         """Stops the device; (spikes, substeps of neurons) of the episode."""

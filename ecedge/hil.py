@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from .engine import Batch
-from .errors import PolicyError
-from .link import Device
+from .errors import PolicyError, UsageError
+from .link import Device, Limit
 from .model import Policy, decode_action
 from .tasks import Task
 
@@ -125,7 +125,7 @@ class Step:
     raw: (n_obs,) int16 counts that went down; output: (n_act,) int16 that came up; digest: of the
     device's state since the episode began; ticks: of its own clock. latency: seconds from sending
     the counts to having the outputs; differing_bits: outputs and state against the twin's; reward:
-    the plant's for the output.
+    the plant's for `applied`: the output within limits.
     """
 
     raw: np.ndarray
@@ -136,6 +136,7 @@ class Step:
     latency: float
     differing_bits: int
     reward: float
+    applied: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -191,20 +192,29 @@ def run_episodes(
     episodes: int,
     seed: int = 0,
     note: Callable[[int, int, Step], None] | None = None,
+    plant=None,
+    limits: Sequence[Limit] = (),
 ) -> Iterator[Episode]:
     """Yields each episode as it ends. The device must already run `policy`.
 
     Episode k begins with the task's seed `seed + k`. note: called with (seed, number of the step,
-    step) as soon as a step is done. Raises LinkError when the device is lost; the episodes that
-    were yielded stay good.
+    step) as soon as a step is done. plant: what is driven, and closed in the end, instead of the
+    stock environment: `task.make_varied()`, say. limits: of each output, or none; the device keeps
+    what it applies to them, and what reaches the plant here is that. Raises LinkError when the
+    device is lost; the episodes that were yielded stay good.
     """
+    check_limits(limits, policy.spec.n_act)
     twin = Twin(policy)
     low, high = np.array(task.low, np.float32), np.array(task.high, np.float32)
-    environment = task.make_single()
+    environment = plant or task.make_single()
     try:
+        held = device.limit(limits) if limits else []
         for number in range(episodes):
             steps: list[Step] = []
             total = 0.0
+            if held:
+                device.stop()
+                applied = device.status().outputs  # the safe action
             device.reset(digest=True, silence_ms=SILENCE_MS)
             twin.reset()
             observation, _ = environment.reset(seed=seed + number)
@@ -215,18 +225,30 @@ def run_episodes(
                 reply = device.step(raw)
                 latency = time.perf_counter() - begun
                 differing = differing_bits(device, twin, reply, twin.step(raw))
-                action = decode_action(policy.spec, reply.output, low, high)
+                applied = within(held, reply.output, applied) if held else reply.output
+                action = decode_action(policy.spec, applied, low, high)
                 observation, reward, terminated, truncated, _ = environment.step(action)
                 total += float(reward)
                 ended = terminated or truncated
                 device_side = reply.output, reply.digest, reply.ticks, reply.spikes
-                steps.append(Step(raw, *device_side, latency, differing, float(reward)))
+                steps.append(Step(raw, *device_side, latency, differing, float(reward), applied))
                 if note:
                     note(seed + number, len(steps) - 1, steps[-1])
             yield Episode(seed + number, total, tuple(steps))
         device.stop()
     finally:
         environment.close()
+
+
+def check_limits(limits: Sequence[Limit], n_act: int) -> None:
+    if limits and len(limits) != n_act:
+        raise UsageError(f"There are {len(limits)} limits for {n_act} outputs.")
+
+
+def within(limits: Sequence[Limit], outputs: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """(n_act,) int16: what a device applies of its outputs, `before` being what it applied last."""
+    pairs = zip(limits, outputs.tolist(), before.tolist(), strict=True)
+    return np.array([limit.apply(*pair) for limit, *pair in pairs], np.int16)
 
 
 def differing_bits(device: Device, twin: Twin, reply, expected: np.ndarray) -> int:

@@ -520,7 +520,7 @@ def test_a_file_that_nothing_can_be_added_to_is_left_alone(tmp_path):
 
 def step(number: int = 0, bits: int = 0) -> Step:
     raw, output = np.array([number, -1, 2, 3], np.int16), np.array([1, number], np.int16)
-    return Step(raw, output, number, 7, 40, 0.001 * (1 + number), bits, 1.0)
+    return Step(raw, output, number, 7, 40, 0.001 * (1 + number), bits, 1.0, output)
 
 
 def made(outcome: Outcome, *wrong: int, message: str = "", episodes: int = 3) -> Attempt:

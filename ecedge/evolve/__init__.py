@@ -1,6 +1,6 @@
 """Evolution on a device, in lock step with its twin on the host: docs/EVOLVE.md."""
 
-from .clocked import Budget, practise
+from .clocked import practise
 from .lineage import Lineage, is_lineage, replay
 from .lockstep import Lockstep, Origin
 from .run import LINEAGE, PLAN, Generation, Plan, Run, policy_from_scratch, read_plan
@@ -8,7 +8,6 @@ from .run import LINEAGE, PLAN, Generation, Plan, Run, policy_from_scratch, read
 __all__ = [
     "LINEAGE",
     "PLAN",
-    "Budget",
     "Generation",
     "Lineage",
     "Lockstep",

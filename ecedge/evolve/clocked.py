@@ -9,14 +9,14 @@ lineage.bin    their ranks, as of evolution in step with the host: it replays al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
 from ..clocked import replay
-from ..errors import DeviceRefused, LinkError, LinkTimeout, LockstepLost, PlantFault, WorldError
+from ..errors import DeviceRefused, LinkError, LinkTimeout, LockstepLost, PlantFault
 from ..hil import SILENCE_MS
 from ..link import (
     REWARD_ONE,
@@ -36,6 +36,7 @@ from ..plants import PLANTS
 from ..reference import centered_ranks
 from ..tasks import Task
 from .run import EPISODES, Generation, Run, seeds_of, task_of
+from .safety import BudgetSpent, Spent
 from .seat import FINAL
 
 MOST_LOSSES = 20  # of the device, without a generation in between
@@ -44,39 +45,27 @@ ASK_SOON, ASK_LATE = 0.002, 0.25  # seconds between questions how far it is
 INT32 = np.iinfo(np.int32)
 KEPT = "Both are kept in the run's folder; look at the device's clock, supply and memory."
 
-WHY = {
-    PracticeState.PLANT: "its plant did not become ready for an episode (its reason {reason})",
-    PracticeState.EPISODES: "the {episodes} episodes that it may run are run",
-    PracticeState.STEPS: "the {steps} steps that it may take are taken",
-    PracticeState.TIME: "the {ms} ms that it may practise are over",
+#: why a device practises no more that has a budget
+SPENT = {
+    PracticeState.EPISODES: "the {episodes} episodes that the device may run are run",
+    PracticeState.STEPS: "the {steps} steps that the device may take are taken",
+    PracticeState.TIME: "the {ms} ms that the device may practise are over",
 }
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What a device may spend on practice in all, by its own count; 0 is no limit. What it spent
-    is forgotten when it restarts."""
-
-    episodes: int = 0
-    steps: int = 0
-    ms: int = 0
-
-
 def practise(
-    run: Run,
-    opener: Callable[[], AbstractContextManager[Device]],
-    budget: Budget | None = None,
-    limits: Sequence[Limit] | None = None,
+    run: Run, opener: Callable[[], AbstractContextManager[Device]]
 ) -> Iterator[Generation]:
     """`run.on(opener)` for a plan that has a period: generations on the device's own plant.
 
-    limits: of each output, while it learns and after; None: what the plant bears.
-    Where the plant has a twin (`ecedge.plants`), every member's return is held to it. Raises
-    PlantFault when the device ends its practice by itself, and what `run.on` raises.
+    Where the plant has a twin (`ecedge.plants`), every member's return is held to it. The device
+    counts the plan's budget too, by itself, from when it began to evolve; and where the plan has no
+    limits it keeps to what its plant bears. Raises PlantFault when the plant ends its practice, and
+    what `run.on` raises.
     """
     task = task_of(run.plan, run.twin.origin.policy)
-    with run.opened(), Practised(opener, run, task, budget, limits) as seat:
-        while not run.is_over:
+    with run.opened(), Practised(opener, run, task) as seat, suppress(BudgetSpent):
+        while not run.is_over():
             begun = time.perf_counter()
             try:
                 record, ranks = seat.follow()
@@ -86,30 +75,27 @@ def practise(
                 raise
             returns = record.fitness / REWARD_ONE
             losses = seat.take_losses()
-            yield run.close_generation(task, returns, ranks, record.steps, losses, begun)
+            run.spend(Spent(len(returns), record.steps, time.perf_counter() - begun))
+            learned = run.close_generation(task, returns, ranks, record.steps, losses, begun)
+            if learned.back_to is not None:
+                seat.go_back()
+            yield learned
 
 
 class Practised:
     """The device, opened again and brought to where its twin is whenever it was lost."""
 
-    def __init__(
-        self,
-        opener: Callable[[], AbstractContextManager[Device]],
-        run: Run,
-        task: Task,
-        budget: Budget | None,
-        limits: Sequence[Limit] | None,
-    ):
+    def __init__(self, opener: Callable[[], AbstractContextManager[Device]], run: Run, task: Task):
         plan = run.plan
         self._opener = opener
+        self._run = run
         self._twin = run.twin
         self._plan = plan
         self._steps = task.max_episode_steps
-        self._budget = budget or Budget()
         (self._first_seed,) = seeds_of(plan.seed, EPISODES, 0, 1)
         self._opened = ExitStack()
         self._device: Device | None = None
-        self._limits = limits or [Limit()] * run.twin.origin.policy.spec.n_act
+        self._limits = plan.output_limits or [Limit()] * run.twin.origin.policy.spec.n_act
         self._plant: Callable | None = None
         self._losses = self._told = self._in_a_row = 0
 
@@ -117,7 +103,16 @@ class Practised:
         return self
 
     def __exit__(self, *error) -> None:
+        """The device keeps the confirmed policy, at its safe action, if it is still there."""
+        if self._device is not None:
+            with suppress(LinkError):
+                self._device.upload(self._run.confirmed)
         self._opened.__exit__(*error)
+
+    def go_back(self) -> None:
+        """The twin went back: the device is brought there before it practises on."""
+        self._device = None
+        self._opened.close()
 
     def follow(self) -> tuple[Record, np.ndarray]:
         """The twin's generation, as the device ran it, and its ranks, which the twin has learned
@@ -166,7 +161,7 @@ class Practised:
         while (now := practice.progress(device)).generation <= generation:
             if not now.runs:
                 if begun:
-                    raise ended(now)
+                    raise self._end(now)
                 practice.begin_practice(device, self._terms(device))
                 begun = True
             elif not expected.compute_one():
@@ -174,8 +169,24 @@ class Practised:
                 pause = min(1.5 * pause, ASK_LATE)
         return practice.record(device, generation, self._twin.origin.population)
 
+    def _end(self, now: Progress) -> Exception:
+        """Why the device no longer practises that was told to: its budget, the plant, or the line's
+        to mend."""
+        if why := SPENT.get(now.state):
+            self._run.ending = why.format(**asdict(now))
+            return BudgetSpent()
+        where = f"The device stopped to practise in generation {now.generation}"
+        if now.state == PracticeState.PLANT:
+            return PlantFault(
+                f"{where}: its plant did not become ready for an episode (its reason {now.reason}).",
+                "It is safe. Look at its plant, then go on with --resume.",
+            )
+        return LinkTimeout(
+            f"{where}: this host asked too late.", "It is safe; the generation begins anew."
+        )
+
     def _terms(self, device: Device) -> Practice:
-        plan, budget = self._plan, self._budget
+        plan, budget = self._plan, self._plan.budget
         return Practice(
             generations=min(max(1, plan.alone), plan.generations - self._twin.generation),
             first_seed=self._first_seed,
@@ -183,9 +194,9 @@ class Practised:
             period=period_ticks(device, plan.period_ms),
             silence_ms=0 if plan.alone else SILENCE_MS,
             patience_ms=PATIENCE_MS,
-            most_episodes=budget.episodes,
-            most_steps=budget.steps,
-            most_ms=budget.ms,
+            most_episodes=budget.episodes or 0,
+            most_steps=budget.steps or 0,
+            most_ms=round(1000 * (budget.seconds or 0)),
             save_every=plan.save_every,
         )
 
@@ -259,20 +270,6 @@ class Expected:
         while self.compute_one():
             pass
         return self._fitness
-
-
-def ended(now: Progress) -> WorldError:
-    """Why a device no longer practises that was told to: the plant, or the line's to mend."""
-    if why := WHY.get(now.state):
-        return PlantFault(
-            f"The device stopped to practise in generation {now.generation}: "
-            f"{why.format(**asdict(now))}.",
-            "It is safe. Look at its plant, allow it more, then go on with --resume.",
-        )
-    return LinkTimeout(
-        f"The device stopped to practise in generation {now.generation}: this host asked too late.",
-        "It is safe; the generation begins anew.",
-    )
 
 
 def has_loaded(device: Device) -> bool:

@@ -5,6 +5,9 @@ Little-endian. A head, then a record for every generation, each of the same size
     head    'ECEV' | version u16 = 1 | 0 u16 | seed u32 | step u32 | population u16 | one u8 | 0 u8
             | image size u32 | policy image | crc32 of all before
     record  ranks, i16 for each member | rho hash u32, after them | crc32 of this record before
+
+Ranks that are all -32768 are none: a collapse, whose end is the probabilities that had the hash
+first.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from .lockstep import Lockstep, Origin
 MARK, VERSION = b"ECEV", 1
 HEAD = struct.Struct("<4sHHIIHBBI")
 HASH = struct.Struct("<I")
+NO_RANK = -32768
 
 
 class Lineage:
@@ -51,19 +55,23 @@ class Lineage:
         return cls(path, _origin_of(_read(path), path))
 
     def append(self, ranks, rho_hash: int) -> None:
+        """ranks: None for a generation that went back to the probabilities of `rho_hash`."""
+        if ranks is None:
+            ranks = np.full(self.origin.population, NO_RANK)
         data = np.asarray(ranks, "<i2").tobytes() + HASH.pack(rho_hash)
         append(self.path, data + HASH.pack(zlib.crc32(data)))
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+    def __iter__(self) -> Iterator[tuple[np.ndarray | None, int]]:
         """(ranks (P,) int32, hash of the probabilities after them) of every generation that is
-        whole."""
+        whole; ranks None: it went back to them."""
         data = _read(self.path)[len(self._head) :]
         for at in range(0, len(data) - self._size + 1, self._size):
             record = data[at : at + self._size]
             if HASH.unpack(record[-HASH.size :])[0] != zlib.crc32(record[: -HASH.size]):
                 return
             ranks = np.frombuffer(record, "<i2", self.origin.population).astype(np.int32)
-            yield ranks, HASH.unpack_from(record, 2 * self.origin.population)[0]
+            back = (ranks == NO_RANK).all()
+            yield None if back else ranks, HASH.unpack_from(record, 2 * self.origin.population)[0]
 
     def check(self) -> int:
         """The number of its generations. StorageError: something follows them that is none."""
@@ -97,7 +105,10 @@ def replay(
     as of `Lockstep`. StorageError: they are not what its hashes say."""
     twin = Lockstep(lineage.origin, threads, networks)
     for ranks, rho_hash in islice(lineage, generations):
-        twin.learn(ranks)
+        if ranks is not None:
+            twin.learn(ranks)
+        elif (earlier := twin.first_with(rho_hash)) is not None:
+            twin.go_back(earlier)
         if twin.rho_hash != rho_hash:
             raise StorageError(
                 f"{lineage.path} replays to other probabilities in generation "

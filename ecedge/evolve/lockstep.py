@@ -58,7 +58,7 @@ class Lockstep:
         self.rho = softened(origin.policy.synapses, origin.one)
         self.networks = networks or Batch(origin.policy.spec, origin.population, threads)
         self.networks.set_map(origin.policy.observation_map)
-        self._ranks: list[np.ndarray] = []
+        self._ends: list[np.ndarray | int] = []  # of generations: ranks, or what they went back to
         self._hashes = [self.rho_hash]
         self._turn = threading.Lock()
         self._draw()
@@ -66,7 +66,7 @@ class Lockstep:
     @property
     def generation(self) -> int:
         """Generations that are learned."""
-        return len(self._ranks)
+        return len(self._ends)
 
     @property
     def planes(self) -> bytes:
@@ -90,37 +90,59 @@ class Lockstep:
         ranks = np.array(ranks, np.int32)
         gradient = self.networks.gradient(ranks)
         origin = self.origin
-        rho = update_rho(self.rho, gradient, origin.step, origin.seed, self.generation)
+        self._end(ranks, update_rho(self.rho, gradient, origin.step, origin.seed, self.generation))
+
+    def go_back(self, generations: int) -> None:
+        """Ends the generation with what the first so many had taught, whatever its ranks."""
+        self._end(generations, self.before(generations).rho)
+
+    def regret(self, generations: int) -> None:
+        """The last generation was not to be learned from: it went back."""
         with self._turn:
-            self.rho = rho
-            self._hashes.append(self.rho_hash)
-            self._ranks.append(ranks)
-        self._draw()
+            self._ends.pop()
+            self._hashes.pop()
+        self.go_back(generations)
 
     def now(self) -> tuple[int, bytes]:
         """The generation and the probabilities of one moment, as a device holds them."""
         with self._turn:
             return self.generation, self.planes
 
-    def ranks_of(self, generation: int) -> np.ndarray:
-        """(population,) int32 that ended a generation."""
-        return self._ranks[generation]
+    def ranks_of(self, generation: int) -> np.ndarray | None:
+        """(population,) int32 that ended a generation; None: it went back."""
+        end = self._ends[generation]
+        return None if isinstance(end, int) else end
 
     def hash_after(self, generations: int) -> int:
         """The hash of what so many generations taught."""
         return self._hashes[generations]
 
+    def first_with(self, rho_hash: int) -> int | None:
+        """After how many generations the probabilities had this hash first."""
+        return self._hashes.index(rho_hash) if rho_hash in self._hashes else None
+
     def generation_of(self, rho_hash: int | None) -> int | None:
-        """How many generations teach what has this hash: at least one, None where none do."""
+        """How many generations teach what has this hash: at least one, and no other number of them;
+        else None."""
         found = [number for number, known in enumerate(self._hashes) if known == rho_hash]
-        return found[-1] if found and found[-1] else None
+        return found[0] if len(found) == 1 and found[0] else None
 
     def before(self, generation: int) -> Lockstep:
         """What the first so many generations taught, learned again."""
         twin = Lockstep(self.origin)
-        for ranks in self._ranks[:generation]:
-            twin.learn(ranks)
+        for end in self._ends[:generation]:
+            if isinstance(end, int):
+                twin.go_back(end)
+            else:
+                twin.learn(end)
         return twin
+
+    def _end(self, end: np.ndarray | int, rho: np.ndarray) -> None:
+        with self._turn:
+            self.rho = rho
+            self._hashes.append(self.rho_hash)
+            self._ends.append(end)
+        self._draw()
 
     def _draw(self) -> None:
         self.networks.sample(self.rho, self.origin.seed, self.generation)

@@ -3,23 +3,27 @@
 MEMBER, episode ──> return      of each member, step by step, its twin along: whoever is free
 lineage.bin     <── ranks, hash; on the disk before the next generation begins
 RANKS, LEARN    ──> rho hash    of each device, before its next member; must be the twin's
+policy.onnx     <── the confirmed policy: what devices are left with, whatever ends the run
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ClusterError, StorageError, UsageError
 from ..fleet import Fleet, FleetPopulation, Opener
+from ..hil import check_limits
+from ..link import Limit
 from ..model import Policy
-from ..policy_file import PolicyInfo, save_policy
+from ..policy_file import PolicyInfo, load_policy, save_policy
 from ..reference import centered_ranks, step_size, with_golden_trace
 from ..storage import lock_file, reason, write_atomically
 from ..tasks import Task, find_task
@@ -30,9 +34,11 @@ from ..training.rollout import Population, evaluate
 from ..training.settings import Settings
 from .lineage import Lineage, replay
 from .lockstep import Lockstep, Origin, check_population
+from .safety import Budget, BudgetSpent, Spent, Watch
 from .seat import Drawn
 
 LINEAGE, PLAN, LOG, POLICY, LOCK = "lineage.bin", "plan.json", "log.jsonl", "policy.onnx", ".lock"
+SPENT = "spent.json"
 DEVICE_RHO, TWIN_RHO = ".rho", ".twin.rho"  # behind a device's name: its first difference
 EPISODES, EVALUATION = range(2)  # streams of seeds
 
@@ -46,7 +52,8 @@ class Plan:
     generations between evaluations of the deterministic policy, on the host. period_ms: from step
     to step, where the device practises on its own plant; None: in step with the host. alone:
     generations that it may then go on for without its host. save_every: generations after which it
-    saves what it learned in its flash; 0: never.
+    saves what it learned in its flash; 0: never. fall, patience: see `Watch`. limits: (low, high,
+    slew) of each output, which devices keep to; or none. most_…: `Budget`.
     """
 
     task: str
@@ -62,8 +69,18 @@ class Plan:
     period_ms: float | None = None
     alone: int = 0
     save_every: int = 0
+    fall: float | None = None
+    patience: int = 5
+    limits: tuple[tuple[int, int, int], ...] = ()
+    most_episodes: int | None = None
+    most_steps: int | None = None
+    most_seconds: float | None = None
+    most_travel: float | None = None
 
     def __post_init__(self):
+        # Of a plan.json they are lists.
+        object.__setattr__(self, "limits", tuple(tuple(numbers) for numbers in self.limits))
+        _ = self.output_limits, self.budget, self.watch()  # which refuse what is impossible
         check_population(self.population)
         if self.generations < 1 or self.evaluate_every < 1 or self.evaluation_episodes < 1:
             raise UsageError("Generations, evaluations and their episodes are 1 or more.")
@@ -76,6 +93,19 @@ class Plan:
             raise UsageError(
                 "A device goes on alone, and saves, after 0 or more generations of its own clock."
             )
+        if self.period_ms is not None and self.most_travel is not None:
+            raise UsageError("A device counts no travel by its own clock; leave out that budget.")
+
+    @property
+    def output_limits(self) -> list[Limit]:
+        return [Limit(*numbers) for numbers in self.limits]
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(**{f.name: getattr(self, f"most_{f.name}") for f in fields(Budget)})
+
+    def watch(self) -> Watch:
+        return Watch(self.fall, self.patience)
 
     def origin(self, policy: Policy) -> Origin:
         step = step_size(self.learning_rate, self.population)
@@ -85,7 +115,9 @@ class Plan:
 @dataclass(frozen=True)
 class Generation:
     """What a generation showed: returns of its members, the deterministic policy's mean return
-    where it was evaluated, the hash of what was learned. losses: times that devices were lost."""
+    where it was evaluated, the hash of what was learned. losses: times that devices were lost.
+    back_to: the generations after which the probabilities were what they are again, after a
+    collapse."""
 
     generation: int
     mean: float
@@ -96,6 +128,7 @@ class Generation:
     rho_hash: str
     losses: int
     seconds: float
+    back_to: int | None = None
 
 
 class Run:
@@ -108,7 +141,9 @@ class Run:
 
     Whoever runs which member, and is lost or not, the lineage is the same. A device that differs
     from its twin gets no more members, and both probabilities are kept in the folder.
-    settled: names of the devices that had learned all when the run ended.
+    Whatever ends it, devices that are still there are left with the confirmed policy, the best by
+    evaluation, at their safe action; `ending` says why a run that is over ended. Close the iterator
+    that is given up. settled: names of the devices that had learned all when the run ended.
     """
 
     def __init__(self, folder: Path, plan: Plan, lineage: Lineage, twin: Lockstep):
@@ -117,8 +152,14 @@ class Run:
         self.twin = twin
         self._lineage = lineage
         self.settled: list[str] = []
+        self.spent = Spent.load(folder / SPENT)
+        self.ending = ""
         self._log = Log(folder / LOG)
+        self._watch = plan.watch()
         self._best = -np.inf
+        self._confirmed: tuple[Policy, int] | None = None  # and after how many generations
+        self._gone_back = False  # since a policy was confirmed
+        self._turn = threading.Lock()
 
     @classmethod
     def begin(cls, folder: Path, plan: Plan, policy: Policy) -> Run:
@@ -127,6 +168,7 @@ class Run:
             raise UsageError(
                 f"{folder} already holds a run.", "Go on with it: --resume, or choose another."
             )
+        check_limits(plan.limits, policy.spec.n_act)
         origin = plan.origin(policy)
         networks = networks_of(plan, policy)
         try:
@@ -139,14 +181,13 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, **changes) -> Run:
-        """`changes` replace what does not alter what was learned: generations, target."""
+        """`changes` replace what does not alter what was learned: generations, target, budgets."""
         folder = Path(folder)
         lineage = Lineage.open(folder / LINEAGE)
         plan = read_plan(folder)
         twin = replay(lineage, networks=networks_of(plan, lineage.origin.policy))
         run = cls(folder, replace(plan, **changes), lineage, twin)
-        logged = read_log(folder / LOG)[: run.twin.generation]
-        run._best = max([entry["evaluation"] or -np.inf for entry in logged], default=-np.inf)
+        run._remember()
         return run
 
     @property
@@ -155,18 +196,27 @@ class Run:
 
     @property
     def best(self) -> float:
-        """The best evaluation so far."""
+        """The best evaluation so far: the confirmed policy's."""
         return self._best
+
+    @property
+    def confirmed(self) -> Policy:
+        return self._confirmed[0]
 
     def by(self, fleet: Fleet) -> Iterator[Generation]:
         """Raises ClusterError when no device of the fleet is left; if there was but one, what was
         the matter with it, LockstepLost say."""
+        if self.plan.limits and fleet.simulated:
+            raise UsageError(
+                "Limits are kept by devices, and simulating threads have none.",
+                "Leave out --simulated, or --limit.",
+            )
         task = task_of(self.plan, self.twin.origin.policy)
-        drawn = Drawn(self.twin, self.keep_difference)
-        with self.opened(), FleetPopulation(fleet, task, drawn) as population:
+        with self.opened(), FleetPopulation(fleet, task, Drawn(self)) as population:
             try:
-                while not self.is_over:
-                    yield self._run_generation(population, task)
+                with suppress(BudgetSpent):
+                    while not self.is_over():
+                        yield self._run_generation(population, task)
                 self.settled = population.settle()
             except ClusterError as error:
                 if len(fleet.devices) == 1 and error.__cause__:
@@ -187,13 +237,34 @@ class Run:
         with lock_file(self.folder / LOCK):
             self._lineage.cut(self.twin.generation)
             self._log.rewind(self.twin.generation)
-            yield
+            if self._confirmed is None:
+                self._confirm(*self._evaluate(task_of(self.plan, self.twin.origin.policy)))
+            try:
+                yield
+            finally:
+                self.spent.save(self.folder / SPENT)
 
-    @property
     def is_over(self) -> bool:
+        """Whether the run has come to its end, by its plan or after a second collapse."""
         plan = self.plan
-        target_reached = plan.target is not None and self._best >= plan.target
-        return target_reached or self.twin.generation >= plan.generations
+        if plan.target is not None and self._best >= plan.target:
+            self.ending = f"the target of {plan.target:g} is reached"
+        elif self.twin.generation >= plan.generations:
+            self.ending = f"all {plan.generations} generations are done"
+        else:
+            self.ending = self.ending or plan.budget.end(self.spent) or ""
+        return bool(self.ending)
+
+    def check_budget(self) -> None:
+        """Raises BudgetSpent where no episode may begin any more: the generation is given up."""
+        if ending := self.plan.budget.end(self.spent):
+            self.ending = ending
+            raise BudgetSpent
+
+    def spend(self, spent: Spent) -> None:
+        """Counts what episodes have cost."""
+        with self._turn:
+            self.spent += spent
 
     def _run_generation(self, population: FleetPopulation, task: Task) -> Generation:
         begun = time.perf_counter()
@@ -212,33 +283,69 @@ class Run:
     ) -> Generation:  # fmt: skip
         """Keeps what the twin has learned from these ranks, and tells it. begun: by
         `time.perf_counter`."""
-        twin = self.twin
+        twin, plan = self.twin, self.plan
+        policy, evaluation, back_to = None, None, None
+        if twin.generation % plan.evaluate_every == 0:
+            policy, evaluation = self._evaluate(task)
+            if self._watch.collapsed(evaluation, self._best):
+                ranks, back_to = None, self._go_back()
         self._lineage.append(ranks, twin.rho_hash)
+        if policy and evaluation >= self._best:
+            self._confirm(policy, evaluation)
         generation = Generation(
             twin.generation - 1,
             float(returns.mean()),
             float(returns.max()),
             float(returns.min()),
             steps,
-            self._evaluate(task) if twin.generation % self.plan.evaluate_every == 0 else None,
+            evaluation,
             f"{twin.rho_hash:08x}",
             losses,
             time.perf_counter() - begun,
+            back_to,
         )
         self._log.append(asdict(generation))
+        self.spent.save(self.folder / SPENT)
         return generation
 
-    def _evaluate(self, task: Task) -> float:
-        """The deterministic policy's mean return; it is kept if none was better."""
+    def _evaluate(self, task: Task) -> tuple[Policy, float]:
+        """The deterministic policy, and its mean return."""
         plan, policy = self.plan, self.twin.decided()
         seeds = seeds_of(plan.seed, EVALUATION, 0, plan.evaluation_episodes)
-        mean = float(evaluate(OneBitNetworks.of(policy, task, len(seeds)), task, seeds).mean())
-        if mean >= self._best:
-            self._best = mean
-            learned = {**asdict(plan), "generation": self.twin.generation, "evaluation": mean}
-            info = PolicyInfo(task.id, task.low, task.high, learned)
-            save_policy(self.policy_file, policy, info)
-        return mean
+        mean = evaluate(OneBitNetworks.of(policy, task, len(seeds)), task, seeds).mean()
+        return policy, float(mean)
+
+    def _confirm(self, policy: Policy, evaluation: float) -> None:
+        task, generation = find_task(self.plan.task), self.twin.generation
+        learned = {**asdict(self.plan), "generation": generation, "evaluation": evaluation}
+        save_policy(self.policy_file, policy, PolicyInfo(task.id, task.low, task.high, learned))
+        self._best, self._confirmed, self._gone_back = evaluation, (policy, generation), False
+
+    def _go_back(self) -> int:
+        """The twin, and so every device, goes on from where the confirmed policy was learned; the
+        second time without a better one since, the run is over."""
+        _, generation = self._confirmed
+        if self._gone_back:
+            self.ending = "it collapsed again, with nothing better learned in between"
+        self._gone_back = True
+        self.twin.regret(generation)
+        return generation
+
+    def _remember(self) -> None:
+        """What the folder tells of a run that goes on."""
+        if not self.policy_file.exists():
+            return
+        policy, info = load_policy(self.policy_file)
+        generation = info.training["generation"]
+        if generation > self.twin.generation:  # the lineage was cut behind its back
+            return
+        self._best, self._confirmed = info.training["evaluation"], (policy, generation)
+        for entry in read_log(self.folder / LOG):
+            if not generation <= entry["generation"] < self.twin.generation:
+                continue
+            if entry["evaluation"] is not None:
+                self._watch.collapsed(entry["evaluation"], self._best)
+            self._gone_back |= entry.get("back_to") is not None
 
 
 def read_plan(folder: Path) -> Plan:
@@ -262,8 +369,9 @@ def policy_from_scratch(settings: Settings) -> Policy:
 
 
 def task_of(plan: Plan, policy: Policy) -> Task:
-    """The plan's task, which the policy must fit."""
-    task = find_task(plan.task)
+    """The plan's task, which the policy must fit: its plant as it varies, and nothing that is for
+    training alone."""
+    task = find_task(plan.task).varied()
     most = plan.horizon or task.max_episode_steps
     if most is None:
         raise UsageError(f"{task.id} has no step limit.", "Give one: --horizon STEPS")

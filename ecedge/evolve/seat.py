@@ -9,42 +9,46 @@ missed more                                            all their ranks, or the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from ..errors import BoardError, DeviceRefused, LockstepLost
+import numpy as np
+
+from ..errors import BoardError, DeviceRefused, LinkError, LockstepLost
 from ..hil import SILENCE_MS
 from ..link import Device, ErrorCode, Evolving, learned_hash
 from ..model import Policy
-from .lockstep import Lockstep
+from .safety import Spent, travel_of
+
+if TYPE_CHECKING:
+    from .run import Run
 
 #: refusals that another try does not change
 FINAL = ErrorCode.TYPE, ErrorCode.LENGTH, ErrorCode.CAPACITY, ErrorCode.ARGUMENT
 
-#: called at a device's first difference: its name, its probabilities in planes, its twin's
-Keep = Callable[[str, bytes, bytes], None]
-
 
 class Drawn:
-    """A twin's members for a `fleet`, whose devices draw them themselves."""
+    """A run's members for a `fleet`, whose devices draw them themselves."""
 
-    def __init__(self, twin: Lockstep, keep: Keep):
-        self.networks = twin.networks
-        self._twin = twin
-        self._keep = keep
+    def __init__(self, run: Run):
+        self.networks = run.twin.networks
+        self._run = run
 
     def seat(self, name: str, device: Device) -> Seat:
-        return Seat(name, device, self._twin, self._keep)
+        return Seat(name, device, self._run)
 
 
 class Seat:
     """A device that was just opened. Raises LockstepLost where it has learned something else than
     its twin, BoardError where it can't evolve this policy, and what `Device.request` raises."""
 
-    def __init__(self, name: str, device: Device, twin: Lockstep, keep: Keep):
+    def __init__(self, name: str, device: Device, run: Run):
+        self.limits = []
         self._name = name
         self._device = device
-        self._twin = twin
-        self._keep = keep
+        self._run = run
+        self._twin = run.twin
         self._evolving: Evolving | None = None
 
     def prepare(self) -> None:
@@ -59,14 +63,28 @@ class Seat:
             raise BoardError(f"{self._name}: {error.message}", error.hint) from error
 
     def put(self, number: int) -> Policy:
+        self._run.check_budget()
         self._member = number
+        self._begun = time.perf_counter()
         return self._twin.member(number)
 
     def begin(self) -> None:
         """The device draws the member, and begins its episode."""
         self._device.reset(digest=True, silence_ms=SILENCE_MS, member=self._member)
 
+    def note(self, applied: np.ndarray) -> None:
+        seconds = time.perf_counter() - self._begun
+        travel = travel_of(applied, self._twin.origin.policy.spec)
+        self._run.spend(Spent(1, len(applied), seconds, travel))
+
+    def leave(self) -> None:
+        """The device keeps the confirmed policy, at its safe action, if it is still there."""
+        with suppress(LinkError):
+            self._device.upload(self._run.confirmed)
+
     def _begin(self) -> Evolving:
+        if limits := self._run.plan.output_limits:
+            self.limits = self._device.limit(limits)
         origin = self._twin.origin
         numbers = origin.policy, origin.seed, origin.step, origin.population
         known = self._twin.generation_of(learned_hash(self._device))
@@ -79,18 +97,21 @@ class Seat:
     def _catch_up(self, evolving: Evolving) -> None:
         self._compare(evolving)
         while (missed := self._twin.generation - evolving.generation) > 0:
-            if missed > 1 and evolving.put_size < missed * evolving.learn_size:
+            ranks = self._twin.ranks_of(evolving.generation)
+            few = missed > 1 and evolving.put_size < missed * evolving.learn_size
+            if ranks is None or few:
                 generation, planes = self._twin.now()
                 evolving.restart(generation)
                 evolving.put_rho(planes)
             else:
-                evolving.learn(self._twin.ranks_of(evolving.generation))
+                evolving.learn(ranks)
             self._compare(evolving)
 
     def _compare(self, evolving: Evolving) -> None:
         wanted = self._twin.hash_after(evolving.generation)
         if evolving.rho_hash != wanted:
-            self._keep(self._name, evolving.rho(), self._twin.before(evolving.generation).planes)
+            twin = self._twin.before(evolving.generation)
+            self._run.keep_difference(self._name, evolving.rho(), twin.planes)
             raise LockstepLost(
                 f"After generation {evolving.generation - 1} {self._name}'s probabilities are "
                 f"{evolving.rho_hash:08x}, its twin's {wanted:08x}.",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from .plants import Plants
+    from .single import Single
 
 #: observations (P, n_obs) float, rewards (P,) float64, terminated (P,) bool, truncated (P,) bool
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -120,3 +121,9 @@ class Task:
         from .vector import make_environment
 
         return make_environment(self.id, max_episode_steps=self.max_episode_steps, **options)
+
+    def make_varied(self) -> Single:
+        """One plant that varies as it is declared, to show to a device that is to live with it."""
+        from .single import Single
+
+        return Single(self.varied())
