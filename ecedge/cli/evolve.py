@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -85,6 +87,37 @@ def evolve(
         ),
     ] = 0,
     plant: PlantFile = None,
+    limit: Annotated[
+        list[str] | None,
+        option(
+            "Keep outputs in this range and change by a step, on the device: 1 is an output at its "
+            "bound. Once for all of them, or once for each.",
+            metavar="LOW:HIGH[:SLEW]",
+        ),
+    ] = None,
+    collapse: Annotated[
+        float | None,
+        option(
+            "Go back to what the confirmed policy was learned with when evaluations stay below "
+            "its return by more than this share of it. Default: never.",
+            metavar="SHARE",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None, option("With --collapse: so many evaluations in a row. [default: 5]")
+    ] = None,
+    budget_episodes: Annotated[int | None, option("End after so many episodes.")] = None,
+    budget_steps: Annotated[int | None, option("End after so many control steps.")] = None,
+    budget_seconds: Annotated[
+        float | None, option("End after so many seconds of episodes.")
+    ] = None,
+    budget_travel: Annotated[
+        float | None,
+        option(
+            "End after so much change of outputs, 1 is from the middle to a bound; of discrete "
+            "actions, after so many changes."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Let devices learn by themselves: evolution where the policy runs.
@@ -94,8 +127,9 @@ def evolve(
     which ends with the device's power. The host's twin learns the same, and their hashes are
     compared after every generation. One device learns (default: the virtual one), or all of a rig:
     members go to whoever is free, and what is learned is the same. The run's folder holds
-    `policy.onnx` (the best by evaluation), `log.jsonl` and `lineage.bin`: seeds and ranks, from
-    which `ecedge replay` learns all again.
+    `policy.onnx` (the confirmed policy, the best by evaluation), `log.jsonl` and `lineage.bin`:
+    seeds and ranks, from which `ecedge replay` learns all again. Whatever ends the run, Ctrl-C and
+    a spent budget too, devices are left with the confirmed policy, at their safe action.
 
     With --clocked the device has the plant too, and runs generation after generation by itself; the
     host only follows it. A device that is started here gets the plant that is like the task, or
@@ -111,10 +145,19 @@ def evolve(
 
     check_clocked(clocked or resume is not None, period_ms, alone or save_every, plant)
     learners = device, rig, simulated, plant
-    changes = {"generations": generations, "target": target}
+    changes = {
+        "generations": generations,
+        "target": target,
+        "fall": collapse,
+        "patience": patience,
+        "most_episodes": budget_episodes,
+        "most_steps": budget_steps,
+        "most_seconds": budget_seconds,
+        "most_travel": budget_travel,
+    }
     changes = {name: value for name, value in changes.items() if value is not None}
     if resume is not None:
-        if task is not None or policy is not None:
+        if task is not None or policy is not None or limit:
             raise UsageError("Give a task, or --resume alone.")
         run = Run.resume(resume, **changes)
         learn, names = find_learners(run.plan.period_ms is not None, run.plan.task, *learners)
@@ -135,11 +178,13 @@ def evolve(
             name = declared.declaration or task
             start = policy_from_scratch(Settings(name, seed=seed, horizon=horizon, **shape))
             certainty = 0.5
+        numbers["limits"] = limits_of(limit or [], start.spec.n_act)
         plan = Plan(declared.declaration or task, certainty=certainty, **numbers)
         run = Run.begin(out or Path("runs") / f"evolve-{folder_name(task)}-seed{seed}", plan, start)
     try:
-        for generation in learn(run):
-            print(describe(generation), file=sys.stderr, flush=True)
+        with closing(learn(run)) as learning:
+            for generation in learning:
+                print(describe(generation), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print(
             f"ecedge: Interrupted; {run.twin.generation} generations are safe. "
@@ -147,12 +192,15 @@ def evolve(
             file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None
+    print(f"ended: {run.ending}", file=sys.stderr)
     result = {
         "policy": str(run.policy_file),
         "generations": run.twin.generation,
         "rho_hash": f"{run.twin.rho_hash:08x}",
         "evaluation": run.best,
         "settled": run.settled,
+        "ending": run.ending,
+        "spent": asdict(run.spent),
     }
     if absent := [name for name in names if name not in run.settled]:
         print(
@@ -205,9 +253,27 @@ def check_clocked(clocked, period_ms, generations, plant) -> None:
         )
 
 
+def limits_of(texts: list[str], n_act: int) -> list[tuple[int, int, int]]:
+    """What --limit says, for each output."""
+    if len(texts) not in (0, 1, n_act):
+        raise UsageError(f"There are {len(texts)} limits for {n_act} outputs.")
+    limits = []
+    for text in texts:
+        try:
+            low, high, *slew = (round(2048 * float(part)) for part in text.split(":"))
+            limits.append((low, high, *(slew or [65535])))
+        except (ValueError, OverflowError):
+            raise UsageError(
+                f"{text!r} is no limit.", "Give two or three numbers, as -0.75:0.75:0.25."
+            ) from None
+    return limits * (n_act if len(limits) == 1 else 1)
+
+
 def describe(generation) -> str:
     told = "" if generation.evaluation is None else f"evaluation {generation.evaluation:8.1f}  "
     losses = f"  lost {generation.losses} times" if generation.losses else ""
+    if generation.back_to is not None:
+        losses += f"  COLLAPSED: back to what {generation.back_to} generations had learned"
     return (
         f"generation {generation.generation + 1:4d}  mean {generation.mean:8.1f}  "
         f"best {generation.best:8.1f}  {told}{generation.steps:,} steps  "

@@ -178,7 +178,7 @@ class Practised:
         where = f"The device stopped to practise in generation {now.generation}"
         if now.state == PracticeState.PLANT:
             return PlantFault(
-                f"{where}: its plant did not become ready for an episode (its reason {now.reason}).",
+                f"{where}: its plant did not become ready for an episode (reason {now.reason}).",
                 "It is safe. Look at its plant, then go on with --resume.",
             )
         return LinkTimeout(
