@@ -52,8 +52,8 @@ def evolve(
     seed: Annotated[int, option("Everything random follows from it.")] = 0,
     generations: Annotated[int | None, option("The most generations. [default: 50]")] = None,
     target: Annotated[float | None, option("Stop at this evaluation.")] = None,
-    population: Annotated[int, option("Members of a generation.")] = 32,
-    learning_rate: Annotated[float, option("Deviation of a step of the probabilities.")] = 0.1,
+    population: Annotated[int, option("Members of a generation.")] = 16,
+    learning_rate: Annotated[float, option("Deviation of a step of the probabilities.")] = 0.3,
     horizon: Annotated[
         int | None, option("The most steps of an episode. Default: the task's limit.")
     ] = None,
@@ -255,13 +255,16 @@ def check_clocked(clocked, period_ms, generations, plant) -> None:
 
 def limits_of(texts: list[str], n_act: int) -> list[tuple[int, int, int]]:
     """What --limit says, for each output."""
+    from ..link import Limit
+
     if len(texts) not in (0, 1, n_act):
         raise UsageError(f"There are {len(texts)} limits for {n_act} outputs.")
     limits = []
     for text in texts:
         try:
-            low, high, *slew = (round(2048 * float(part)) for part in text.split(":"))
-            limits.append((low, high, *(slew or [65535])))
+            numbers = [round(2048 * float(part)) for part in text.split(":")]
+            low, high, slew = numbers if numbers[2:] else (*numbers, Limit.slew)
+            limits.append((low, high, slew))
         except (ValueError, OverflowError):
             raise UsageError(
                 f"{text!r} is no limit.", "Give two or three numbers, as -0.75:0.75:0.25."

@@ -58,8 +58,8 @@ class Plan:
 
     task: str
     seed: int = 0
-    population: int = 32
-    learning_rate: float = 0.1
+    population: int = 16
+    learning_rate: float = 0.3
     generations: int = 50
     certainty: float = 0.9
     horizon: int | None = None

@@ -1,0 +1,314 @@
+"""What bounds a device that learns on a plant: budgets, limits, collapse, and where it is left."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from test_cli import assert_misuse, ecedge
+
+from ecedge.devices import connect_running, open_device, parse_device, run_board
+from ecedge.errors import LockstepLost, StorageError, UsageError
+from ecedge.evolve import Lineage, Plan, Run, policy_from_scratch, replay
+from ecedge.evolve.safety import Budget, Spent, Watch, travel_of
+from ecedge.hil import Episode, Step, within
+from ecedge.link import Device, DeviceMode, Limit
+from ecedge.model import Policy
+from ecedge.policy_file import load_policy
+from ecedge.training.settings import Settings
+
+pytestmark = pytest.mark.timeout(120)
+
+PLAN = Plan("CartPole-v1", seed=4, population=4, generations=3, certainty=0.75, horizon=12,
+            evaluation_episodes=3)  # fmt: skip
+SWING = replace(PLAN, task="Pendulum-v1", horizon=8)
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return policy_from_scratch(Settings("CartPole-v1", neurons=32, substeps=4, population=8))
+
+
+@pytest.fixture(scope="module")
+def swing() -> Policy:
+    return policy_from_scratch(Settings("Pendulum-v1", neurons=32, substeps=4, population=8))
+
+
+@pytest.fixture(scope="module")
+def device():
+    with open_device("virtual") as device:
+        yield device
+
+
+@pytest.fixture
+def opener(device):
+    """Gives the same device again and again, and leaves it as the run did."""
+
+    @contextmanager
+    def opened():
+        device.connect()
+        yield device
+
+    return opened
+
+
+def finish(run: Run, opener) -> list:
+    with closing(run.on(opener)) as generations:
+        return list(generations)
+
+
+def evaluations(run: Run, monkeypatch, *told: float) -> None:
+    """The run's evaluations come out so, one after another, the last for ever."""
+    left = list(told)
+    monkeypatch.setattr(
+        run, "_evaluate", lambda task: (run.twin.decided(), left.pop(0) if left[1:] else left[0])
+    )
+
+
+def assert_left_with(device: Device, policy: Policy) -> None:
+    device.connect()
+    assert device.hello.policy_hash == policy.hash
+    assert device.status().mode in (DeviceMode.IDLE, DeviceMode.SAFE)
+
+
+def episode(*applied) -> Episode:
+    step = Step(np.zeros(1, np.int16), np.zeros(1, np.int16), 0, 0, 0, 0.0, 0, 1.0, None)
+    return Episode(0, 1.0, tuple(replace(step, applied=np.array(each)) for each in applied))
+
+
+# -- what is spent -------------------------------------------------------------------------------
+
+
+def test_travel_is_the_way_of_all_outputs_within_their_bounds(swing):
+    way = episode([0, 2048], [1024, 2048], [4096, -2048])
+    assert travel_of(way, swing.spec) == 0.5 + 0.5 + 2.0
+
+
+def test_travel_of_discrete_actions_is_how_often_another_is_chosen(policy):
+    assert travel_of(episode([1, 0], [2, 0], [0, 1], [0, 0]), policy.spec) == 2.0
+
+
+@pytest.mark.parametrize("what", ["episodes", "steps", "seconds", "travel"])
+def test_a_budget_ends_when_it_is_spent_and_not_before(what):
+    budget = Budget(**{what: 5})
+    assert budget.end(Spent(**{what: 4})) is None
+    assert budget.end(Spent(**{what: 5})) == f"the budget of 5 {what} is spent: 5"
+
+
+@pytest.mark.parametrize(
+    "numbers, complaint",
+    [
+        ({"most_steps": 0}, "A budget of 0 steps is none; give more than 0."),
+        ({"fall": 0.0}, "A fall by 0 of the return is none; give more than 0."),
+        ({"patience": 0}, "A collapse takes 1 evaluation or more, not 0."),
+        ({"limits": [(1, 0, 5)]}, "An output cannot be kept to 1 ... 0."),
+    ],
+)
+def test_an_impossible_bound_is_refused(numbers, complaint):
+    with pytest.raises(UsageError) as refusal:
+        replace(PLAN, **numbers)
+    assert complaint in f"{refusal.value}"
+
+
+def test_a_spent_budget_ends_the_run_with_the_confirmed_policy_on_the_device(
+    tmp_path, policy, device, opener
+):
+    run = Run.begin(tmp_path / "run", replace(PLAN, most_episodes=6), policy)
+    assert len(finish(run, opener)) == 1
+    assert run.ending == "the budget of 6 episodes is spent: 6"
+    assert_left_with(device, load_policy(run.policy_file)[0])
+    again = Run.resume(tmp_path / "run")
+    assert (again.spent, finish(again, opener)) == (run.spent, [])
+    more = Run.resume(tmp_path / "run", most_episodes=None, most_steps=run.spent.steps + 1)
+    assert (finish(more, opener), more.spent.episodes) == ([], 7)
+    assert more.ending.startswith(f"the budget of {run.spent.steps + 1} steps is spent: ")
+
+
+def test_a_damaged_account_is_no_account(tmp_path):
+    Spent(1, 2, 3.5, 4.0).save(tmp_path / "spent.json")
+    whole = (tmp_path / "spent.json").read_bytes()
+    assert Spent.load(tmp_path / "spent.json") == Spent(1, 2, 3.5, 4.0)
+    for length in range(len(whole)):
+        (tmp_path / "spent.json").write_bytes(whole[:length])
+        with pytest.raises(StorageError, match=r"spent\.json cannot be read: "):
+            Spent.load(tmp_path / "spent.json")
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+
+def test_limits_hold_on_the_device_and_in_the_plant_while_it_learns(
+    tmp_path, swing, device, opener, monkeypatch
+):
+    limit = Limit(-900, 700, 300)
+    applied, step = [], Device.step
+
+    def seen(self, raw):
+        reply = step(self, raw)
+        applied.append(self.status().outputs.tolist())
+        return reply
+
+    travels, member = [], Run._run_member
+
+    def run_member(self, *words):
+        begun = len(applied)
+        episode = member(self, *words)
+        assert [each.applied.tolist() for each in episode.steps] == applied[begun:]
+        travels.append([[0], *applied[begun:]])  # from the safe action on
+        return episode
+
+    monkeypatch.setattr(Device, "step", seen)
+    monkeypatch.setattr(Run, "_run_member", run_member)
+    plan = replace(SWING, limits=[(limit.low, limit.high, limit.slew)], generations=1)
+    finish(Run.begin(tmp_path / "run", plan, swing), opener)
+    assert len(travels) == plan.population
+    for travel in travels:
+        outputs = np.array(travel)
+        assert limit.low <= outputs.min() and outputs.max() <= limit.high
+        assert np.abs(np.diff(outputs, axis=0)).max() <= limit.slew
+    assert np.abs(np.concatenate(travels)).max() > 0
+    device.limit([Limit()])
+
+
+def test_what_is_within_limits_is_what_each_limit_says():
+    limits = Limit(-5, 5, 3), Limit()
+    outputs, before = np.array([100, 100], np.int16), np.array([0, 0], np.int16)
+    assert within(limits, outputs, before).tolist() == [3, 100]
+
+
+def test_a_limit_for_each_output_or_none(tmp_path, swing):
+    with pytest.raises(UsageError, match="There are 2 limits for 1 outputs"):
+        Run.begin(tmp_path / "run", replace(SWING, limits=[(0, 1, 2)] * 2), swing)
+
+
+# -- collapse ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("confirmed, low, good", [(100.0, 49.9, 50.0), (-200.0, -300.1, -300.0)])
+def test_a_collapse_is_a_fall_that_lasts(confirmed, low, good):
+    watch = Watch(0.5, 3)
+    told = [watch.collapsed(each, confirmed) for each in (low, low, good, low, low, low, low)]
+    assert told == [False] * 5 + [True, False]
+    assert not any(Watch(None, 1).collapsed(-1e9, confirmed) for _ in range(9))
+
+
+def test_after_a_collapse_it_learns_on_from_the_confirmed_policy(
+    tmp_path, policy, device, opener, monkeypatch
+):
+    plan = replace(PLAN, generations=6, fall=0.5, patience=2)
+    run = Run.begin(tmp_path / "run", plan, policy)
+    evaluations(run, monkeypatch, 10.0, 20.0, 1.0, 2.0, 15.0, 30.0, 30.0)
+    hashes = [run.twin.rho_hash]
+    with closing(run.on(opener)) as generations:
+        for generation in generations:
+            hashes.append(run.twin.rho_hash)
+            assert generation.back_to == (1 if generation.generation == 2 else None)
+    assert hashes[3] == hashes[1] != hashes[2]
+    assert run.best == 30.0
+    assert_left_with(device, load_policy(run.policy_file)[0])
+    assert replay(Lineage.open(tmp_path / "run/lineage.bin")).rho_hash == hashes[-1]
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [entry["back_to"] for entry in log] == [None, None, 1, None, None, None]
+
+
+def test_a_second_collapse_with_nothing_better_in_between_ends_the_run(
+    tmp_path, policy, device, opener, monkeypatch
+):
+    plan = replace(PLAN, generations=9, fall=0.5, patience=1)
+    run = Run.begin(tmp_path / "run", plan, policy)
+    start = run.twin.decided()
+    evaluations(run, monkeypatch, 10.0, 1.0)
+    assert [generation.back_to for generation in finish(run, opener)] == [0, 0]
+    assert run.ending == "it collapsed again, with nothing better learned in between"
+    assert_left_with(device, start)
+
+
+def test_a_collapse_that_is_resumed_in_its_middle_ends_alike(tmp_path, policy, opener, monkeypatch):
+    plan = replace(PLAN, generations=4, fall=0.5, patience=2)
+    told = [10.0, 1.0, 1.0, 1.0, 1.0]
+    lineages = []
+    for name, cuts in (("whole", [4]), ("cut", [1, 1, 1, 1])):
+        run = Run.begin(tmp_path / name, plan, policy)
+        for generations in cuts:
+            evaluations(run, monkeypatch, *told[run.twin.generation + (run.twin.generation > 0) :])
+            with closing(run.on(opener)) as left:
+                for _ in range(generations):
+                    next(left)
+            run = Run.resume(tmp_path / name)
+        lineages.append((tmp_path / name / "lineage.bin").read_bytes())
+    assert lineages[0] == lineages[1]
+    assert [ranks is None for ranks, _ in Lineage.open(tmp_path / "cut/lineage.bin")] == [
+        False, True, False, True,
+    ]  # fmt: skip
+
+
+# -- where the device is left ----------------------------------------------------------------------
+
+
+def test_a_run_that_fails_leaves_the_confirmed_policy(
+    tmp_path, policy, device, opener, monkeypatch
+):
+    run = Run.begin(tmp_path / "run", PLAN, policy)
+    start = run.twin.decided()
+    monkeypatch.setattr("ecedge.hil.differing_bits", lambda *_: 3)
+    with pytest.raises(LockstepLost, match="differs from its twin by"):
+        finish(run, opener)
+    assert_left_with(device, start)
+
+
+def test_the_policy_it_began_with_is_confirmed_until_a_better_one_is(tmp_path, policy, opener):
+    run = Run.begin(tmp_path / "run", replace(PLAN, generations=1, target=-1.0), policy)
+    assert finish(run, opener) == []
+    assert run.ending == "the target of -1 is reached"
+    kept, info = load_policy(run.policy_file)
+    assert kept.synapses.tolist() == policy.synapses.tolist()
+    assert info.training["generation"] == 0
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 2), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_the_device_with_the_confirmed_policy(tmp_path, number, code):
+    with run_board(parse_device("virtual")) as board:
+        words = [sys.executable, "-m", "ecedge", "evolve", "CartPole-v1", "--device", board.port]
+        words += ["--population", "16", "--neurons", "32", "--out", tmp_path / "run"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as evolving:
+            assert "generation" in evolving.stderr.readline()
+            evolving.send_signal(number)
+            told = evolving.stderr.read()
+        assert evolving.returncode == code
+        assert ("Go on with: ecedge evolve --resume" in told) == (number == signal.SIGINT)
+        with Device(connect_running(board)) as device:
+            assert_left_with(device, load_policy(tmp_path / "run/policy.onnx")[0])
+
+
+# -- the verb ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["--limit", "a:b"], "'a:b' is no limit. Give two or three numbers"),
+        (["--limit", "1:2:3:4"], "'1:2:3:4' is no limit."),
+        (["--limit", "1:-1"], "An output cannot be kept to 2048 ... -2048."),
+        (["--limit", "0:1", "--limit", "0:1", "--limit", "0:1"], "There are 3 limits for 2"),
+        (["--budget-travel", "-1"], "A budget of -1 travel is none"),
+    ],
+)
+def test_misuse_is_one_sentence(tmp_path, monkeypatch, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    assert_misuse(ecedge("evolve", "CartPole-v1", "--neurons", "32", *words), complaint)
+
+
+def test_evolve_tells_why_it_ended_and_what_was_spent(tmp_path):
+    words = "--population", "4", "--neurons", "32", "--horizon", "10", "--budget-steps", "45"
+    code, out, err = ecedge("evolve", "CartPole-v1", "--out", tmp_path / "run", *words, "--json")
+    told = json.loads(out)
+    assert (code, told["ending"]) == (
+        0,
+        f"the budget of 45 steps is spent: {told['spent']['steps']}",
+    )
+    assert told["spent"] == asdict(Spent.load(tmp_path / "run/spent.json"))
+    assert f"ended: {told['ending']}" in err
