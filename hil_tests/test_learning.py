@@ -43,7 +43,14 @@ from ecedge.training.settings import Settings
 POPULATION = 6
 GENERATIONS, LONG_GENERATIONS = 3, 50
 POLICY = random_policy(9, n_obs=3, n_act=2, n_neurons=32)
-NEEDED = len(POLICY.image) + POLICY.spec.n_synapses + 4 * POPULATION
+LARGER = random_policy(9, n_obs=4, n_act=2, n_neurons=64)
+
+
+def room_of(policy: Policy) -> int:
+    return len(policy.image) + policy.spec.n_synapses + 4 * POPULATION
+
+
+NEEDED = room_of(POLICY)
 needs_room = pytest.mark.room(NEEDED)
 
 
@@ -86,6 +93,19 @@ def test_a_device_learns_as_its_twin_does(device, request, tell):
     evolving.draw(None)
     assert_runs(device, twin.decided())
     tell(f"{device.hello.board}: {twin.generation} generations learned in lock step")
+
+
+@pytest.mark.room(room_of(LARGER))
+def test_a_network_of_64_neurons_learns_where_uploads_have_6_kb(device):
+    if device.hello.max_image < room_of(LARGER):
+        pytest.skip(f"{device.hello.board} has {device.hello.max_image} bytes for uploads")
+    twin = Lockstep(Origin(LARGER, 3, reference.step_size(0.2, POPULATION), POPULATION, 200), 1)
+    evolving = begin(device, twin.origin)
+    evolving.draw(1)
+    assert_runs(device, twin.member(1))
+    ranks = reference.centered_ranks(np.arange(POPULATION))
+    twin.learn(ranks)
+    assert evolving.learn(ranks) == twin.rho_hash
 
 
 @needs_room
