@@ -298,6 +298,69 @@ def test_a_task_declared_in_python_is_the_one_of_the_file(tmp_path):
     assert ours == find_task(written(tmp_path, text)) == find_task(ours.declaration)
 
 
+# --- native plants ------------------------------------------------------------------------------
+
+
+def in_gymnasium(task, seed: int, actions, **attributes):
+    """What `episode` gives of one member, by gymnasium's own plant with other attributes."""
+    environment = task.make_single()
+    for name, value in attributes.items():
+        assert hasattr(environment.unwrapped, name)
+        setattr(environment.unwrapped, name, value)
+    first, _ = environment.reset(seed=seed)
+    seen = [environment.step(action[0])[:3] for action in actions]
+    observations, rewards, terminated = zip(*seen, strict=True)
+    return np.stack([first, *observations])[:, None], np.array(rewards), np.array(terminated)
+
+
+def test_a_changed_cart_pole_is_gymnasium_s_with_those_attributes():
+    scales = {"pole_length": 0.5, "pole_mass": 3.0, "gain": 1.5}
+    task = declared("CartPole-v1", {name: {"scale": scale} for name, scale in scales.items()})
+    actions = np.tile([[1], [0]], (6, 1))
+    length, mass = 0.25, 0.1 * 3.0
+    theirs = in_gymnasium(
+        task, 5, actions, length=length, masspole=mass, total_mass=mass + 1.0,
+        polemass_length=mass * length, force_mag=15.0,
+    )  # fmt: skip
+    assert_same(episode(task.make(1), [5], actions)[:1], theirs[:1])
+
+
+def test_a_changed_pendulum_is_gymnasium_s_with_those_attributes():
+    task = declared("Pendulum-v1", {"length": {"scale": 0.8}, "mass": {"scale": 1.5}})
+    actions = random_actions(task, 30, 1)
+    theirs = in_gymnasium(task, 5, actions, l=0.8, m=1.5)
+    np.testing.assert_allclose(episode(task.make(1), [5], actions)[0], theirs[0], atol=1e-4)
+
+
+def test_a_pendulum_s_gain_is_a_torque_so_much_larger():
+    weak = declared("Pendulum-v1", {"gain": {"scale": 0.5}})
+    actions = random_actions(weak, 30, 1)
+    halved = episode(find_task("Pendulum-v1").make(1), [5], 0.5 * actions)
+    assert_same(episode(weak.make(1), [5], actions)[:1], halved[:1])
+
+
+@pytest.mark.parametrize("task_id", ["CartPole-v1", "Pendulum-v1"])
+def test_a_factor_of_one_is_the_stock_plant_to_the_bit(task_id):
+    stock = find_task(task_id)
+    same = declared(task_id, {name: {"scale": 1.0} for name in stock.batch.varying})
+    actions = random_actions(stock, 20, 3)
+    assert_same(
+        episode(same.make(3), [1, 2, 1], actions), episode(stock.make(3), [1, 2, 1], actions)
+    )
+
+
+def test_one_plant_to_show_to_a_device_is_the_batch_s(tmp_path):
+    task = declared("CartPole-v1", VARIED["CartPole-v1"])
+    actions = random_actions(task, 20, 1)
+    observations, rewards, terminated = episode(task.make(1), [3], actions)
+    plant = task.make_varied()
+    assert plant.reset(seed=3)[0].tolist() == observations[0, 0].tolist()
+    for step, (action,) in enumerate(actions):
+        seen, reward, ended, _, _ = plant.step(action)
+        told = observations[step + 1, 0].tolist(), rewards[step, 0], terminated[step, 0]
+        assert (seen.tolist(), reward, ended) == told
+
+
 # --- mistakes -----------------------------------------------------------------------------------
 
 HOPPER, CART = 'id = "Hopper-v5"\n', 'id = "CartPole-v1"\n'
@@ -336,6 +399,10 @@ BAD = {
     "a negative mass": (
         HOPPER + "[vary]\nmass = { scale = [-1, 1] }",
         r"vary\.mass\.scale is -1; it is a number from 0\.001 to 1000",
+    ),
+    "a pole that is added to": (
+        CART + "[vary]\npole_length = { add = [0, 1] }",
+        r"vary\.pole_length\.add is given; it can only be scaled",
     ),
     "a mass that is added to": (
         HOPPER + "[vary]\nbody_mass = { add = [-1, 1] }",

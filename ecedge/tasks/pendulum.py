@@ -36,8 +36,9 @@ class Pendulum(NativeBatch):
         torque = actions[:, 0].clip(-TORQUE_LIMIT, TORQUE_LIMIT)  # stays float32 in the cost
         angle = (theta + np.pi) % (2 * np.pi) - np.pi
         costs = angle**2 + 0.1 * speed**2 + 0.001 * torque**2
-        pull, push = 3 * GRAVITY / 2 / length, 3.0 * gain / (mass * length**2)
-        speed = speed + (pull * np.sin(theta) + push * torque) * DT
+        pull = 3 * GRAVITY / 2 / length * np.sin(theta)
+        push = (3.0 * gain / (mass * length**2) * torque).astype(torque.dtype)
+        speed = speed + (pull + push) * DT
         speed = speed.clip(-SPEED_LIMIT, SPEED_LIMIT)
         never = np.zeros(len(torque), bool)
         return np.array((theta + speed * DT, speed)), -costs, never
