@@ -24,10 +24,11 @@ SECONDS ?= 60
 # the order of collection: xdist would begin with the groups that hold most tests, not the slowest.
 TOGETHER := -n auto --dist loadgroup --no-loadscope-reorder --quiet
 
-.PHONY: help setup demo test hil fuzz lint bench bench-boards bench-evolve bench-link bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
+.PHONY: help setup demo demo-evolve test hil fuzz lint bench bench-boards bench-evolve bench-link bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 
 help:
 	@echo 'make demo    train CartPole, build firmware, run it in the loop; about a minute'
+	@echo 'make demo-evolve  a trained policy, a changed plant, an emulated Cortex-M4 that learns it; minutes'
 	@echo 'make test    everything that can be tested, emulated boards included'
 	@echo 'make hil     hil_tests alone; PORT=/dev/ttyACM0 tests a real board'
 	@echo 'make fuzz    libFuzzer on the core: hostile bytes and images; SECONDS=60 for each of two'
@@ -67,6 +68,10 @@ setup: $(VENV)/base
 
 demo: setup
 	$(BIN)/ecedge demo
+
+# Without the emulator or a compiler for it, it says so and goes on with the virtual device.
+demo-evolve: setup
+	@$(BIN)/python bench/story.py
 
 test: $(VENV)/dev setup programs
 	$(BIN)/python -m pytest hil_tests tests $(BOARDS:%=--board %) --long $(TOGETHER) $(PYTEST)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ecedge.boards.emulator import check_emulator
+from ecedge.boards.toolchain import find_toolchain
 from ecedge.devices import open_device, parse_device
 from ecedge.errors import EcedgeError, ToolError
 from ecedge.evolve import Plan, Run
@@ -163,6 +164,7 @@ def device_at_hand(name: str) -> str:
     try:
         if spec.board:
             check_emulator(spec.board)
+            find_toolchain(spec.board)
     except ToolError as error:
         say(f"{error}\nGoing on with the virtual device: the same bits, on this computer.")
         return "virtual"
