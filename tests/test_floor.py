@@ -31,10 +31,10 @@ def built(name: str, neurons: int, members: int, folder) -> Build:
 @pytest.mark.parametrize(
     "name, neurons, members, most",
     [
-        ("microbit", 64, 32, 9 * KB),
-        ("hifive1", 64, 32, 9 * KB),
-        ("netduinoplus2", 256, 32, 80 * KB),
-        ("pico", 256, 32, 80 * KB),
+        ("microbit", 64, 16, 9 * KB),
+        ("hifive1", 64, 16, 9 * KB),
+        ("netduinoplus2", 256, 16, 80 * KB),
+        ("pico", 256, 16, 80 * KB),
         ("mega2560", 32, 16, 4 * KB),
     ],
 )

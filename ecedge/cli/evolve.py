@@ -52,7 +52,7 @@ def evolve(
     seed: Annotated[int, option("Everything random follows from it.")] = 0,
     generations: Annotated[int | None, option("The most generations. [default: 50]")] = None,
     target: Annotated[float | None, option("Stop at this evaluation.")] = None,
-    population: Annotated[int, option("Members of a generation.")] = 16,
+    population: Annotated[int, option("Members of a generation.")] = 32,
     learning_rate: Annotated[float, option("Deviation of a step of the probabilities.")] = 0.3,
     horizon: Annotated[
         int | None, option("The most steps of an episode. Default: the task's limit.")

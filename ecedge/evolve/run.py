@@ -58,7 +58,7 @@ class Plan:
 
     task: str
     seed: int = 0
-    population: int = 16
+    population: int = 32
     learning_rate: float = 0.3
     generations: int = 50
     certainty: float = 0.9
