@@ -103,7 +103,8 @@ def tell(folder: Path, seed: int, name: str) -> Story:
     policy = train(folder / "train", seed)
     changed = find_task(str(CHANGED))
     say(f"[2/3] {TRIED} episodes on {name}, on the stock plant and on the changed one.")
-    with open_device(name, policy) as device:
+    with open_device(name) as device:
+        device.upload(policy)
         before = try_out(device, policy, find_task(STOCK), seed)
         after = try_out(device, policy, changed, seed)
     say(f"  {returns(before)}, then {returns(after)}")
