@@ -555,6 +555,8 @@ class DeviceWorker(Worker):
         if f"{error}" != f"{self.trouble}":
             fate = "it gets no more members" if self.is_retired else "it is tried again"
             log.warning("%s is lost, and %s: %s", self.name, fate, error)
+        if self.is_retired and self._seat:
+            self._seat.leave()
         self.trouble = error
         self.losses += 1
         if self._lost_since is None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -189,6 +190,11 @@ def never(*_):
     raise AssertionError("A device and its twin differ.")
 
 
+def seat_of(device: Device, twin: Lockstep) -> Seat:
+    plan = SimpleNamespace(output_limits=[])
+    return Seat("left", device, SimpleNamespace(twin=twin, plan=plan, keep_difference=never))
+
+
 @pytest.mark.parametrize(
     "population, missed, learned",
     [(6, 0, 0), (6, 1, 1), (6, 5, 5), (6, 60, 0), (900, 1, 1), (900, 3, 0)],
@@ -199,10 +205,10 @@ def test_a_device_that_was_away_gets_the_ranks_it_missed_or_the_probabilities(
     twin = twin_of(policy, population)
     teach(twin, 1)
     with heard(board) as (device, kinds):
-        Seat("left", device, twin, never).prepare()
+        seat_of(device, twin).prepare()
     teach(twin, missed)
     with heard(board) as (device, kinds):
-        seat = Seat("left", device, twin, never)
+        seat = seat_of(device, twin)
         seat.prepare()
         assert seat._evolving.generation == missed + 1
         assert seat._evolving.rho_hash == twin.rho_hash
@@ -218,7 +224,7 @@ def test_probabilities_come_through_a_line_that_spoils_a_byte_of_a_hundred(polic
     teach(twin, 3)
     line = FaultyTransport(connect_running(board), Faults(flip=0.01), seed=2)
     with Device(line) as device:
-        seat = Seat("left", device, twin, never)
+        seat = seat_of(device, twin)
         seat.prepare()
         assert device.statistics.resends > 0
     with heard(board) as (device, _):
@@ -230,7 +236,7 @@ def test_a_device_that_restarted_gets_its_policy_again(policy, missed, by_ranks)
     twin = twin_of(policy, 6)
     teach(twin, missed)
     with run_board(parse_device("virtual")) as restarted, heard(restarted) as (device, kinds):
-        seat = Seat("left", device, twin, never)
+        seat = seat_of(device, twin)
         seat.prepare()
         assert seat._evolving.rho() == twin.planes
         assert (kinds[MessageType.LEARN] > 0) == by_ranks
@@ -242,9 +248,9 @@ def test_a_device_that_learned_something_else_begins_anew(policy, board):
     teach(stranger, 2)
     teach(twin, 2)
     with heard(board) as (device, _):
-        Seat("left", device, stranger, never).prepare()
+        seat_of(device, stranger).prepare()
     with heard(board) as (device, _):
-        seat = Seat("left", device, twin, never)
+        seat = seat_of(device, twin)
         seat.prepare()
         assert seat._evolving.rho() == twin.planes
 
@@ -253,7 +259,7 @@ def test_the_sizes_by_which_it_is_chosen_are_those_of_the_line(policy, board):
     twin = twin_of(policy, 40)
     teach(twin, 1)
     with heard(board) as (device, _):
-        seat = Seat("left", device, twin, never)
+        seat = seat_of(device, twin)
         seat.prepare()
         evolving, sizes = seat._evolving, Counter()
         device.trace = lambda _, data: sizes.update(bytes=len(data))

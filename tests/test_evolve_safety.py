@@ -15,7 +15,8 @@ from ecedge.devices import connect_running, open_device, parse_device, run_board
 from ecedge.errors import LockstepLost, StorageError, UsageError
 from ecedge.evolve import Lineage, Plan, Run, policy_from_scratch, replay
 from ecedge.evolve.safety import Budget, Spent, Watch, travel_of
-from ecedge.hil import Episode, Step, within
+from ecedge.evolve.seat import Seat
+from ecedge.hil import within
 from ecedge.link import Device, DeviceMode, Limit
 from ecedge.model import Policy
 from ecedge.policy_file import load_policy
@@ -75,21 +76,20 @@ def assert_left_with(device: Device, policy: Policy) -> None:
     assert device.status().mode in (DeviceMode.IDLE, DeviceMode.SAFE)
 
 
-def episode(*applied) -> Episode:
-    step = Step(np.zeros(1, np.int16), np.zeros(1, np.int16), 0, 0, 0, 0.0, 0, 1.0, None)
-    return Episode(0, 1.0, tuple(replace(step, applied=np.array(each)) for each in applied))
+def way(*applied) -> np.ndarray:
+    return np.array(applied, np.int16)
 
 
 # -- what is spent -------------------------------------------------------------------------------
 
 
 def test_travel_is_the_way_of_all_outputs_within_their_bounds(swing):
-    way = episode([0, 2048], [1024, 2048], [4096, -2048])
-    assert travel_of(way, swing.spec) == 0.5 + 0.5 + 2.0
+    far = way([0, 2048], [1024, 2048], [4096, -2048])
+    assert travel_of(far, swing.spec) == 0.5 + 0.5 + 2.0
 
 
 def test_travel_of_discrete_actions_is_how_often_another_is_chosen(policy):
-    assert travel_of(episode([1, 0], [2, 0], [0, 1], [0, 0]), policy.spec) == 2.0
+    assert travel_of(way([1, 0], [2, 0], [0, 1], [0, 0]), policy.spec) == 2.0
 
 
 @pytest.mark.parametrize("what", ["episodes", "steps", "seconds", "travel"])
@@ -152,17 +152,16 @@ def test_limits_hold_on_the_device_and_in_the_plant_while_it_learns(
         applied.append(self.status().outputs.tolist())
         return reply
 
-    travels, member = [], Run._run_member
+    travels, note = [], Seat.note
 
-    def run_member(self, *words):
-        begun = len(applied)
-        episode = member(self, *words)
-        assert [each.applied.tolist() for each in episode.steps] == applied[begun:]
+    def noted(self, taken):
+        begun = sum(len(travel) - 1 for travel in travels)
+        assert taken.tolist() == applied[begun:]
         travels.append([[0], *applied[begun:]])  # from the safe action on
-        return episode
+        note(self, taken)
 
     monkeypatch.setattr(Device, "step", seen)
-    monkeypatch.setattr(Run, "_run_member", run_member)
+    monkeypatch.setattr(Seat, "note", noted)
     plan = replace(SWING, limits=[(limit.low, limit.high, limit.slew)], generations=1)
     finish(Run.begin(tmp_path / "run", plan, swing), opener)
     assert len(travels) == plan.population
@@ -254,8 +253,8 @@ def test_a_run_that_fails_leaves_the_confirmed_policy(
 ):
     run = Run.begin(tmp_path / "run", PLAN, policy)
     start = run.twin.decided()
-    monkeypatch.setattr("ecedge.hil.differing_bits", lambda *_: 3)
-    with pytest.raises(LockstepLost, match="differs from its twin by"):
+    monkeypatch.setattr("ecedge.fleet.differing_bits", lambda *_: 3)
+    with pytest.raises(LockstepLost, match="computes something else than its twin"):
         finish(run, opener)
     assert_left_with(device, start)
 

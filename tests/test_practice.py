@@ -7,7 +7,7 @@ import json
 import re
 import time
 import zlib
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from ecedge.boards import find_board, find_plant
 from ecedge.boards.build import build
 from ecedge.boards.emulator import launch
 from ecedge.devices import connect_running, open_device
-from ecedge.errors import DeviceRefused, LinkError, LockstepLost, PlantFault, UsageError
-from ecedge.evolve import Budget, Lineage, Plan, Run, policy_from_scratch, practise, replay
+from ecedge.errors import DeviceRefused, LinkError, LockstepLost, UsageError
+from ecedge.evolve import Lineage, Plan, Run, policy_from_scratch, practise, replay
+from ecedge.evolve.clocked import Practised
 from ecedge.link import (
     Device,
     DeviceMode,
@@ -39,6 +40,7 @@ from ecedge.link import (
 )
 from ecedge.link.messages import hello_request
 from ecedge.model import Policy
+from ecedge.policy_file import load_policy
 from ecedge.training.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
@@ -60,9 +62,9 @@ def opener():
     return open_device("virtual", plant=CART_POLE)
 
 
-def finish(run: Run, opener=opener, **more) -> bytes:
+def finish(run: Run, opener=opener) -> bytes:
     """What the run's lineage holds in the end."""
-    for _ in practise(run, opener, **more):
+    for _ in practise(run, opener):
         pass
     return (run.folder / "lineage.bin").read_bytes()
 
@@ -103,7 +105,7 @@ def test_a_device_that_restarts_goes_on_where_its_twin_is(tmp_path, policy, clea
     request = Device.request
 
     def killing(self, kind, *words, **more):
-        if next(count) == 25:
+        if kind == MessageType.RECORD and next(count) == 2:
             started[-1].process.kill()
         return request(self, kind, *words, **more)
 
@@ -116,12 +118,14 @@ def test_a_device_that_restarts_goes_on_where_its_twin_is(tmp_path, policy, clea
 def test_who_comes_back_learns_what_the_device_did_alone(tmp_path, policy, clean, monkeypatch):
     run = Run.begin(tmp_path / "run", replace(PLAN, alone=PLAN.generations), policy)
     with opener() as device:
-        stay = lambda: contextlib.nullcontext(device)  # noqa: E731  its host dies without a word
-        next(practise(run, stay))
+        stay = lambda: contextlib.nullcontext(device)  # noqa: E731
+        with monkeypatch.context() as killed:
+            killed.setattr(Practised, "__exit__", lambda *_: None)  # its host dies without a word
+            next(practise(run, stay))
         while practice.progress(device).runs:
             pass
         assert practice.progress(device).generation == PLAN.generations
-        monkeypatch.setattr(Device, "upload", None)  # it goes on with what is there
+        monkeypatch.setattr("ecedge.evolve.clocked.Evolving", None)  # it goes on from there
         assert finish(Run.resume(tmp_path / "run"), stay) == clean
 
 
@@ -164,12 +168,15 @@ def test_the_first_difference_ends_the_run_with_both_states_kept(
     assert len(list(Lineage.open(tmp_path / "run/lineage.bin"))) == 1
 
 
-def test_limits_hold_while_it_learns(tmp_path, policy, clean):
+def test_limits_hold_while_it_learns(tmp_path, policy, clean, monkeypatch):
     """The twin within the same limits earns the same; without them it earns something else."""
     tight = [Limit(-40, 40, 10)] * 2
     with opener() as device:
         stay = lambda: contextlib.nullcontext(device)  # noqa: E731
-        limited = finish(Run.begin(tmp_path / "run", PLAN, policy), stay, limits=tight)
+        plan = replace(PLAN, limits=[astuple(limit) for limit in tight])
+        with monkeypatch.context() as left:
+            left.setattr(Practised, "__exit__", lambda *_: None)  # with what it counted
+            limited = finish(Run.begin(tmp_path / "run", plan, policy), stay)
         assert limited != clean
         assert device.status().clamps > 0
         assert device.limit([Limit()], first=1) == [Limit()]
@@ -178,22 +185,48 @@ def test_limits_hold_while_it_learns(tmp_path, policy, clean):
 @pytest.mark.parametrize(
     "budget, state, words",
     [
-        (Budget(episodes=7), PracticeState.EPISODES, "the 7 episodes that it may run are run"),
-        (Budget(steps=70), PracticeState.STEPS, "the 70 steps that it may take are taken"),
-        (Budget(ms=1), PracticeState.TIME, " ms that it may practise are over"),
+        (
+            {"most_episodes": 7},
+            PracticeState.EPISODES,
+            "the 7 episodes that the device may run are",
+        ),
+        (
+            {"most_steps": 70},
+            PracticeState.STEPS,
+            "the 70 steps that the device may take are taken",
+        ),
+        ({"most_seconds": 0.001}, PracticeState.TIME, " ms that the device may practise are over"),
     ],
 )
-def test_a_budget_that_is_used_up_ends_the_run_in_safety(tmp_path, policy, budget, state, words):
-    slow = replace(PLAN, period_ms=1.0)
+def test_a_device_ends_its_practice_when_a_budget_is_used_up(
+    tmp_path, policy, monkeypatch, budget, state, words
+):
+    monkeypatch.setattr(Practised, "__exit__", lambda *_: None)  # left as it is
     with opener() as device:
-        run = Run.begin(tmp_path / "run", slow, policy)
-        with pytest.raises(PlantFault) as fault:
-            finish(run, lambda: contextlib.nullcontext(device), budget=budget)
-        assert words in fault.value.message and fault.value.message.startswith("The device stopped")
+        run = Run.begin(tmp_path / "run", replace(PLAN, period_ms=1.0, **budget), policy)
+        finish(run, lambda: contextlib.nullcontext(device))
+        assert words in run.ending
         now = practice.progress(device)
         assert (now.mode, now.state) == (DeviceMode.IDLE, state)
         assert not device.status().outputs.any()
         assert len(list(Lineage.open(run.folder / "lineage.bin"))) == now.generation
+
+
+def test_whatever_ends_it_the_device_is_left_with_the_confirmed_policy(tmp_path, policy):
+    run = Run.begin(tmp_path / "run", replace(PLAN, most_steps=70), policy)
+    with opener() as device:
+        finish(run, lambda: contextlib.nullcontext(device))
+        device.connect()
+        assert device.hello.policy_hash == load_policy(run.policy_file)[0].hash
+        assert device.status().mode == DeviceMode.IDLE
+
+
+def test_after_a_collapse_it_practises_on_from_the_confirmed_policy(tmp_path, policy, monkeypatch):
+    told = [10.0, 20.0, 1.0, 2.0, 15.0, 30.0]
+    run = Run.begin(tmp_path / "run", replace(PLAN, fall=0.5, patience=2), policy)
+    monkeypatch.setattr(run, "_evaluate", lambda task: (run.twin.decided(), told.pop(0)))
+    assert [each.back_to for each in practise(run, opener)] == [None, None, 1, None]
+    assert replay(Lineage.open(tmp_path / "run/lineage.bin")).rho_hash == run.twin.rho_hash
 
 
 def test_a_device_without_a_plant_says_so(tmp_path, policy):
@@ -271,10 +304,12 @@ def test_a_device_whose_power_fails_goes_on_with_what_it_saved(
     plan = replace(PLAN, alone=PLAN.generations, save_every=1)
     run = Run.begin(tmp_path / "run", plan, policy)
     with powered(firmware, tmp_path / "flash") as device:
-        next(practise(run, lambda: contextlib.nullcontext(device)))
+        with monkeypatch.context() as killed:
+            killed.setattr(Practised, "__exit__", lambda *_: None)
+            next(practise(run, lambda: contextlib.nullcontext(device)))
         while practice.progress(device).runs:
             pass
-    monkeypatch.setattr(Device, "upload", None)
+    monkeypatch.setattr("ecedge.evolve.clocked.Evolving", None)
     with powered(firmware, tmp_path / "flash") as device:
         assert practice.snapshot(device).generation == PLAN.generations
         stay = lambda: contextlib.nullcontext(device)  # noqa: E731
