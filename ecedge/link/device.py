@@ -225,7 +225,8 @@ class Device:
 
     def begin_tracks(self, count: int) -> int:
         """Lays out up to `count` networks of the policy in use, which drive no plant, each on a
-        track of its own; how many the device has room for. 0 on firmware without tracks.
+        track of its own; how many the device has room for. 0 on
+        firmware that knows no tracks.
 
         They end with `stop`, an upload and evolution. An episode that runs is over.
         """

@@ -67,7 +67,6 @@ int main(int argc, char **argv)
         .evolve = EC_POLICY_RAM >= EC_EVOLVE_ROOM ? ec_device_evolve : NULL,
         .learner = EC_POLICY_RAM >= EC_EVOLVE_ROOM ? &learner : NULL,
         .flash = FLASH,
-        .tracks = EC_POLICY_RAM >= EC_TRACKS_ROOM ? ec_device_tracks : NULL,
         .ticks = ec_port_ticks,
         .tick_hz = ec_port_tick_hz(),
         .rig = ec_rig_open(),

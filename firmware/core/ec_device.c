@@ -250,14 +250,13 @@ static uint32_t step(ec_device *device, const uint8_t *request, uint32_t length,
     unsigned n_act = device->policy->spec.n_act;
     if (length != 2 * n_obs)
         return refuse(reply, EC_REFUSED_LENGTH, 2 * n_obs);
-    for (unsigned i = 0; i < n_obs; i++)
-        config->raw[i] = (int16_t)ec_signed16(ec_get16(request + 2 * i));
+    get_values(config->raw, request, n_obs);
 
     uint32_t ticks = control(device);
     if (device->digesting)
         device->digest = ec_net_digest(net, device->digest);
     length = accept_mode(device, reply, 12 + 2 * n_act);
-    ec_put16(reply + 2, (uint16_t)(net->spike_count < 65535 ? net->spike_count : 65535));
+    ec_put16(reply + 2, told_spikes(net));
     ec_put32(reply + 4, ticks);
     ec_put32(reply + 8, device->digest);
     put_values(reply + 12, net->output, n_act);
@@ -598,9 +597,7 @@ static uint32_t carry_out(ec_device *device, const uint8_t *packet, uint32_t len
         break;
     case EC_TRACKS:
     case EC_TRACKS_STEP:
-        if (device->config->tracks)
-            return device->config->tracks(device, packet, length, reply);
-        break;
+        return ec_device_tracks(device, packet, length, reply);
     }
     return refuse(reply, EC_REFUSED_TYPE, packet[0]);
 }

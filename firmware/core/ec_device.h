@@ -189,9 +189,6 @@ typedef struct {
     ec_learner *learner;
     const ec_flash *flash; /* for what it learned; null: there is none */
 
-    /* The requests of tracks: ec_device_tracks. Null where there is no room: as with evolution. */
-    uint32_t (*tracks)(struct ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
-
     uint32_t (*ticks)(void); /* free-running, wraps at 2^32 */
     uint32_t tick_hz;
     ec_rig rig;
@@ -273,11 +270,5 @@ uint32_t ec_device_receive(ec_device *device, uint8_t byte);
  * of use. */
 #define EC_EVOLVE_ROOM 1536u
 uint32_t ec_device_evolve(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
-
-/* Carries out a request of tracks, for ec_device_config alone. EC_TRACKS_ROOM: bytes of policy_ram from
- * which on it is of use. */
-#define EC_TRACKS_ROOM 1536u
-#define EC_TRACKS_MOST 255u
-uint32_t ec_device_tracks(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
 
 #endif

@@ -5,6 +5,7 @@
 #define ENTRY       2u /* of a request, before the counts: number of the track, flags */
 #define REPLY_HEAD  8u
 #define REPLY_ENTRY 6u /* of a reply, before the outputs: digest, spikes */
+#define MOST        255u
 #define BEGINS      1u
 #define DIGESTS     2u
 
@@ -51,16 +52,16 @@ static uint32_t begin_tracks(ec_device *device, const uint8_t *request, uint32_t
     ec_track *tracks = tracks_of(device, &size);
     uint32_t memory = ec_net_memory(&device->policy->spec);
     uint32_t most = size / ((uint32_t)sizeof(ec_track) + memory);
-    most = most < EC_TRACKS_MOST ? most : EC_TRACKS_MOST;
+    most = most < MOST ? most : MOST;
     if (count > most)
         return refuse(reply, EC_REFUSED_CAPACITY, most);
     ec_device_rest(device);
     uint8_t *block = (uint8_t *)(tracks + count);
-    for (uint32_t i = 0; i < count; i++) {
-        (void)ec_net_init(&tracks[i].net, device->policy, block + i * memory, memory);
+    device->tracks = (uint8_t)count;
+    for (unsigned i = 0; i < device->tracks; i++, block += memory) {
+        (void)ec_net_init(&tracks[i].net, device->policy, block, memory);
         tracks[i].digest = 0;
     }
-    device->tracks = (uint8_t)count;
     return accept_mode(device, reply, 2);
 }
 
@@ -69,8 +70,7 @@ static void step_track(const ec_device *device, ec_track *track, uint8_t flags, 
 {
     const ec_spec *spec = &device->policy->spec;
     int16_t *raw = device->config->raw;
-    for (unsigned i = 0; i < spec->n_obs; i++)
-        raw[i] = (int16_t)ec_signed16(ec_get16(counts + 2 * i));
+    get_values(raw, counts, spec->n_obs);
     if (flags & BEGINS) {
         ec_net_reset(&track->net);
         track->digest = 0;
@@ -78,9 +78,8 @@ static void step_track(const ec_device *device, ec_track *track, uint8_t flags, 
     ec_net_step(&track->net, raw);
     if (flags & DIGESTS)
         track->digest = ec_net_digest(&track->net, track->digest);
-    uint32_t spikes = track->net.spike_count;
     ec_put32(reply, track->digest);
-    ec_put16(reply + 4, (uint16_t)(spikes < 65535 ? spikes : 65535));
+    ec_put16(reply + 4, told_spikes(&track->net));
     put_values(reply + REPLY_ENTRY, track->net.output, spec->n_act);
 }
 
@@ -89,26 +88,27 @@ static uint32_t step_tracks(ec_device *device, const uint8_t *request, uint32_t 
     const ec_device_config *config = device->config;
     if (device->tracks == 0)
         return refuse(reply, EC_REFUSED_IMAGE, 0);
-    uint32_t entry = ENTRY + 2u * device->policy->spec.n_obs;
-    uint32_t reply_entry = REPLY_ENTRY + 2u * device->policy->spec.n_act;
-    if (length == 0 || length % entry != 0)
+    unsigned entry = ENTRY + 2u * device->policy->spec.n_obs;
+    unsigned reply_entry = REPLY_ENTRY + 2u * device->policy->spec.n_act;
+    unsigned count = (unsigned)length / entry; /* max_payload is 65535 at most */
+    unsigned most = (EC_REPLY_PAYLOAD(config->max_payload, config->max_act) - REPLY_HEAD) / reply_entry;
+    if (count == 0 || count * entry != length)
         return refuse(reply, EC_REFUSED_LENGTH, entry);
-    uint32_t count = length / entry;
-    uint32_t most = (EC_REPLY_PAYLOAD(config->max_payload, config->max_act) - REPLY_HEAD) / reply_entry;
     if (count > most)
         return refuse(reply, EC_REFUSED_CAPACITY, most);
-    for (uint32_t i = 0; i < count; i++) { /* all are found good before one steps */
-        if (request[i * entry] >= device->tracks || request[i * entry + 1] > (BEGINS | DIGESTS))
+    const uint8_t *asked = request;
+    for (unsigned i = 0; i < count; i++, asked += entry) { /* all are found good before one steps */
+        if (asked[0] >= device->tracks || asked[1] > (BEGINS | DIGESTS))
             return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     }
     uint32_t size;
     ec_track *tracks = tracks_of(device, &size);
     length = accept_mode(device, reply, REPLY_HEAD + count * reply_entry);
     uint32_t start = config->ticks();
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *asked = request + i * entry;
-        step_track(device, &tracks[asked[0]], asked[1], asked + ENTRY, reply + REPLY_HEAD + i * reply_entry);
-    }
+    uint8_t *told = reply + REPLY_HEAD;
+    asked = request;
+    for (unsigned i = 0; i < count; i++, asked += entry, told += reply_entry)
+        step_track(device, &tracks[asked[0]], asked[1], asked + ENTRY, told);
     ec_put32(reply + 4, config->ticks() - start);
     return length;
 }

@@ -24,6 +24,17 @@ EC_APART void put_values(uint8_t *p, const int16_t *values, unsigned n)
         ec_put16(p + 2 * i, (uint16_t)values[i]);
 }
 
+EC_APART uint16_t told_spikes(const ec_net *net)
+{
+    return (uint16_t)(net->spike_count < 65535 ? net->spike_count : 65535);
+}
+
+EC_APART void get_values(int16_t *values, const uint8_t *p, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        values[i] = (int16_t)ec_signed16(ec_get16(p + 2 * i));
+}
+
 static inline uint32_t accept(uint8_t *reply, uint32_t length)
 {
     clear(reply, length);
@@ -83,5 +94,7 @@ uint32_t ec_device_practise(ec_device *device);
 /* Of ec_device_snapshot.c. `ec_device_save` is 0, or the detail of EC_REFUSED_FLASH. */
 uint32_t ec_device_snapshot(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
 uint32_t ec_device_save(const ec_device *device);
+/* Carries out a request of tracks. firmware/kernels/small knows none. */
+uint32_t ec_device_tracks(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
 
 #endif

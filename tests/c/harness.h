@@ -224,7 +224,6 @@ static void configure(void)
         .evolve = ec_device_evolve,
         .learner = &learner,
         .flash = &flash,
-        .tracks = ec_device_tracks,
         .ticks = ticks,
         .tick_hz = 1000000,
         .rig = {
