@@ -30,7 +30,15 @@ INCLUDES = {
     "firmware/app": ({"ec_device.h", *GENERATED}, FREESTANDING),
     "firmware/plants": ({"ec_rig.h", "ec_random.h"}, FREESTANDING),
     "firmware/kernels/*": (
-        {"ec_crc.h", "ec_kernel.h", "ec_fast.h", "ec_asm.h", "ec_adders.h", "ec_config.h"},
+        {
+            "ec_crc.h",
+            "ec_kernel.h",
+            "ec_fast.h",
+            "ec_asm.h",
+            "ec_adders.h",
+            "ec_config.h",
+            "ec_handler.h",
+        },
         FREESTANDING,
     ),
     "firmware/bare": ({"ec_port.h", "ec_device.h", "ec_config.h"}, FREESTANDING),
