@@ -296,7 +296,7 @@ def test_build_tells_sizes_and_stack_and_is_quick_the_second_time(tmp_path, boar
     assert built.sizes.text > len(policy.image)
     assert built.sizes.bss > board.limits.policy_ram
     assert not built.stack.recursive and not built.stack.unbounded
-    assert "main" in built.stack.calls and "ec_net_golden" in built.stack.calls
+    assert "main" in built.stack.calls and "ec_net_step" in built.stack.calls
     assert 100 < built.stack.worst < 4096
     table = str(built)
     assert f"{built.sizes.text:,}" in table and f"{built.stack.worst:,}" in table
@@ -385,7 +385,7 @@ def test_zig_builds_every_core_where_there_is_no_gcc(tmp_path, board):
     assert built.toolchain == "zig"
     assert all(name.startswith("__") for name in built.stack.unknown), "only the compiler's own"
     assert 100 < built.stack.worst < 4096
-    assert built.sizes.text < 40_000
+    assert built.sizes.text < 48_000
 
 
 @pytest.mark.parametrize(("board", "package"), [(VIRTUAL, "gcc"), (M4, "gcc-arm-none-eabi")])

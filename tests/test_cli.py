@@ -225,7 +225,7 @@ def test_misuse_is_one_sentence_and_writes_nothing(place, words, complaint):
         (["--task", "NoTask-v1"], "There is no task NoTask-v1"),
         (["--period-ms", "5"], "are of device-clocked runs. Add --clocked."),
         (["--clocked", "--deadline-ms", "5"], "Its deadline is --period-ms."),
-        (["--clocked", "--plant", "tank"], "Known plants: cart-pole;"),
+        (["--clocked", "--plant", "tank"], "Known plants: cart-pole, noise;"),
         (["--clocked", "--plant", "tank.c"], "There is no file tank.c"),
         (["--clocked", "--plant", "cart-pole", "--device", "/dev/ttyS9"], "has its firmware"),
         (["--clocked", "--period-ms", "-1"], "A period of -1 ms"),
@@ -248,7 +248,7 @@ def test_an_unknown_board_is_told_the_known_ones(place, policy, verb):
 
 @pytest.mark.parametrize("verb", ["export", "build"])
 def test_an_unknown_plant_is_told_the_known_ones(place, policy, verb):
-    assert_misuse(ecedge(verb, policy, "--plant", "tank"), "Known plants: cart-pole;")
+    assert_misuse(ecedge(verb, policy, "--plant", "tank"), "Known plants: cart-pole, noise;")
     assert list(place.iterdir()) == []
 
 
