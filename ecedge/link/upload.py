@@ -9,7 +9,8 @@
                                               <────  what was there at the question; what is missing
       UPLOAD_OPEN …                           ────>  goes again
 
-While a reply is on its way, so is the next half of a window: the line never waits for the host.
+While a reply is on its way, so is the next half of a window: the line never waits for the host. On
+a bad line, which loses questions too, there are as few as can be: whole windows, one by one.
 How long a block may be is found on the way: the longest on a good line, on a bad one what brings
 the most bytes through.
 """
@@ -50,13 +51,13 @@ def send_image(
     most = device.hello.max_payload - BLOCK_HEADER
     baud = device.transport.baud
     first = LONGEST_TURN * baud / BITS_PER_BYTE if baud else FIRST_TURN
-    turns = _Turns(device, image, most, max(int(first) // most, 1))
+    turns = _Turns(device, image, most, most, max(int(first) // most, 1))
     trouble = told = fruitless = 0
     state = turns.answer(turns.ask())
     sent = turns.send(state)
     while state.received < len(image):
         asked, question = sent, turns.ask(sent)
-        sent = turns.send(state, asked)
+        sent = turns.send(state, asked) if turns.line_is_good else []
         state = turns.answer(question)
         if device.clock() - question.begin < LONGEST_TURN:
             turns.longest = min(2 * turns.longest, state.window)
@@ -74,8 +75,8 @@ def send_image(
         best = best_block(trouble, most)
         if not WORTH_IT[0] < best / turns.block < WORTH_IT[1]:
             turns.block = best
-            state = turns.answer(turns.ask(sent))
-            sent = turns.send(state)
+            state, sent = turns.answer(turns.ask(sent)), []
+        sent = sent or turns.send(state)
         if progress and state.received > told:
             told = state.received
             progress(told, len(image))
@@ -85,13 +86,18 @@ def send_image(
 class _Turns:
     """Questions, and the blocks between them.
 
-    block: bytes of one. longest: blocks in a turn, at most.
+    most, block: bytes of one, at most and now. longest: blocks in a turn, at most.
     """
 
     device: Device
     image: bytes
+    most: int
     block: int
     longest: int
+
+    @property
+    def line_is_good(self) -> bool:
+        return self.block == self.most
 
     def ask(self, sent: Sequence[int] = ()) -> Question:
         """What does the device have? `sent`: blocks that stand on the line before that."""
@@ -105,9 +111,10 @@ class _Turns:
         return UploadState.unpack(self.device.answer(question))
 
     def send(self, state: UploadState, asked: Sequence[int] = ()) -> list[int]:
-        """Up to half a window of what is missing and was not asked for just now; which blocks."""
+        """A turn of what is missing and was not asked for just now; which blocks."""
         missing = [i for i in state.missing(len(self.image), self.block) if i not in asked]
-        turn = missing[: min(self.longest, max(state.window // 2, 1))]
+        share = max(state.window // 2, 1) if self.line_is_good else state.window
+        turn = missing[: min(self.longest, share)]
         for index in turn:
             chunk = self.image[index * self.block : (index + 1) * self.block]
             self.device.send_block(index, upload_block(state.upload, chunk))
