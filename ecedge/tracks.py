@@ -54,7 +54,7 @@ class _Track:
         observation, reward, terminated, truncated, _ = self.environment.step(action)
         self.total += float(reward)
         told = reply.output, reply.digest, ticks, reply.spikes
-        self.steps.append(Step(self._raw, *told, latency, differing, float(reward)))
+        self.steps.append(Step(self._raw, *told, latency, differing, float(reward), reply.output))
         self._see(observation)
         return terminated or truncated
 
