@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import FIRMWARE
 from twins import NETWORKS, ReferenceTwin, quick_twin, random_counts, random_policy
 
 from ecedge.boards import find_plant
@@ -30,11 +29,12 @@ LONG_SMALL = random_policy(11, n_obs=3, n_act=3, n_neurons=32, bits="half", recu
 
 
 @pytest.fixture(scope="module")
-def noisy(rig) -> Iterator[Device]:
+def noisy(rig, ecedge_firmware) -> Iterator[Device]:
     """The device under test with noise for a plant: a second one, where it was started here."""
     if rig.running:
-        capacity = FIRMWARE.capacity_on(rig.spec.board)
-        with run_board(rig.spec, FIRMWARE.policy, capacity, find_plant(Noise.name)) as running:
+        capacity = ecedge_firmware.capacity_on(rig.spec.board)
+        firmware = ecedge_firmware.policy, capacity, find_plant(Noise.name)
+        with run_board(rig.spec, *firmware) as running:
             device = Device(connect_running(running, rig.spec.baud))
             device.connect()
             yield device
