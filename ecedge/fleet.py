@@ -210,12 +210,13 @@ class FleetPopulation:
     def settle(self) -> list[str]:
         """Has every device brought to where it could run members now, and waits for those that are
         not gone. The names of those that are there. Raises as `roll_out` does."""
+        deadline = time.monotonic() + self._fleet.grace + CLOSE
         job = Job(np.zeros(0, np.int64))
         for device in self._devices:
             device.jobs.put(job)
         try:
             while waited := {d.name for d in self._devices if not d.is_gone(self._fleet.grace)}:
-                if job.wait_for(waited, POLL):
+                if job.wait_for(waited, POLL) or time.monotonic() > deadline:
                     break
             self._see_that_someone_is_there()
         finally:
@@ -487,8 +488,8 @@ class DeviceWorker(Worker):
 
     def is_gone(self, grace: float) -> bool:
         """Whether nobody should wait for it: it is retired, or lost for longer than `grace`
-        seconds, or was tried and never there."""
-        lost = self.trouble is not None and self._lost_since is not None
+        seconds, however often it was opened meanwhile, or was tried and never there."""
+        lost = self.trouble is not None and self._lost_since is not None and self._seat is None
         return self.is_retired or (lost and time.monotonic() - self._lost_since > grace)
 
     def serve(self, job: Job) -> None:
@@ -496,6 +497,7 @@ class DeviceWorker(Worker):
             try:
                 self._open()
                 self._seat.prepare()
+                self._lost_since = None
                 job.arrive(self.name)
             except WorldError as error:  # an emulator may end, too
                 self._lose(error)
@@ -518,8 +520,9 @@ class DeviceWorker(Worker):
             device = self._opened.enter_context(self._opener())
             self._seat = self._members.seat(self.name, device)
             self._member.device = device
-            self._lost_since = None
             self._rest = REST
+            if self._lost_since == NEVER:
+                self._lost_since = time.monotonic()
 
     def _serve_open(self, job: Job) -> None:
         """Runs members until there are none, or the device is lost."""

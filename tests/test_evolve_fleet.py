@@ -16,7 +16,14 @@ from test_evolve import PLAN
 from ecedge import devices, fleet
 from ecedge.boards.emulator import launch
 from ecedge.devices import connect_running, open_device, parse_device, run_board
-from ecedge.errors import BoardError, ClusterError, DeviceRefused, NoDevice, UsageError
+from ecedge.errors import (
+    BoardError,
+    ClusterError,
+    DeviceRefused,
+    LinkTimeout,
+    NoDevice,
+    UsageError,
+)
 from ecedge.evolve import Lockstep, Origin, Run, policy_from_scratch
 from ecedge.evolve.seat import Seat
 from ecedge.fleet import Fleet
@@ -145,6 +152,28 @@ def test_a_fleet_that_was_never_there_says_so_at_once(tmp_path, policy):
     with pytest.raises(NoDevice, match="There is nothing"):
         next(Run.begin(tmp_path / "one", PLAN, policy).on(nowhere))
     assert time.monotonic() - begun < 20
+
+
+def test_a_device_that_opens_and_never_gets_ready_is_gone_in_time(tmp_path, policy, monkeypatch):
+    """It answers, and takes no policy: neither a generation nor the end of a run waits for it."""
+
+    def silent(self, policy):
+        raise LinkTimeout("The upload got no answer.")
+
+    monkeypatch.setattr(Device, "upload", silent)
+    with run_board(parse_device("virtual")) as board:
+
+        def opener():
+            device = Device(connect_running(board))
+            device.connect()
+            return contextlib.closing(device)
+
+        run = Run.begin(tmp_path / "run", PLAN, policy)
+        with pytest.raises(LinkTimeout, match="The upload got no answer"):
+            list(run.by(Fleet({"left": opener}, grace=0.5)))
+        beside = Run.begin(tmp_path / "beside", PLAN, policy)
+        list(beside.by(Fleet({"left": opener}, simulated=1, grace=0.5)))
+        assert (beside.twin.generation, beside.settled) == (PLAN.generations, [])
 
 
 def test_nobody_is_no_fleet():

@@ -13,7 +13,7 @@ from test_cli import assert_misuse, ecedge
 
 from ecedge.devices import connect_running, open_device, parse_device, run_board
 from ecedge.errors import LockstepLost, StorageError, UsageError
-from ecedge.evolve import Lineage, Plan, Run, policy_from_scratch, replay
+from ecedge.evolve import Lineage, Lockstep, Plan, Run, policy_from_scratch, replay
 from ecedge.evolve.safety import Budget, Spent, Watch, travel_of
 from ecedge.evolve.seat import Seat
 from ecedge.hil import within
@@ -66,7 +66,9 @@ def evaluations(run: Run, monkeypatch, *told: float) -> None:
     """The run's evaluations come out so, one after another, the last for ever."""
     left = list(told)
     monkeypatch.setattr(
-        run, "_evaluate", lambda task: (run.twin.decided(), left.pop(0) if left[1:] else left[0])
+        run,
+        "_evaluate",
+        lambda task, rho: (run.twin.decided(rho), left.pop(0) if left[1:] else left[0]),
     )
 
 
@@ -243,6 +245,18 @@ def test_a_collapse_that_is_resumed_in_its_middle_ends_alike(tmp_path, policy, o
     assert [ranks is None for ranks, _ in Lineage.open(tmp_path / "cut/lineage.bin")] == [
         False, True, False, True,
     ]  # fmt: skip
+
+
+def test_going_back_again_and_again_replays_in_the_time_of_its_generations(policy, monkeypatch):
+    twin, ranks = Lockstep(PLAN.origin(policy)), np.array([-3, -1, 1, 3])
+    for _ in range(14):
+        twin.learn(ranks)
+        twin.go_back(twin.generation - 1)
+    learned, learn = [], Lockstep.learn
+    monkeypatch.setattr(Lockstep, "learn", lambda *words: learned.append(1) or learn(*words))
+    again = twin.before(twin.generation)
+    assert again.rho_hash == twin.rho_hash
+    assert len(learned) == 14
 
 
 # -- where the device is left ----------------------------------------------------------------------

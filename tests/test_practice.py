@@ -51,6 +51,7 @@ PLAN = Plan(
 )  # fmt: skip
 CART_POLE = find_plant("cart-pole")
 DOCS = Path(__file__).parent.parent / "docs"
+CHANGED = str(DOCS.parent / "tasks/cart-pole-changed.toml")
 
 
 @pytest.fixture(scope="module")
@@ -224,9 +225,22 @@ def test_whatever_ends_it_the_device_is_left_with_the_confirmed_policy(tmp_path,
 def test_after_a_collapse_it_practises_on_from_the_confirmed_policy(tmp_path, policy, monkeypatch):
     told = [10.0, 20.0, 1.0, 2.0, 15.0, 30.0]
     run = Run.begin(tmp_path / "run", replace(PLAN, fall=0.5, patience=2), policy)
-    monkeypatch.setattr(run, "_evaluate", lambda task: (run.twin.decided(), told.pop(0)))
+    monkeypatch.setattr(run, "_evaluate", lambda task, rho: (run.twin.decided(rho), told.pop(0)))
     assert [each.back_to for each in practise(run, opener)] == [None, None, 1, None]
     assert replay(Lineage.open(tmp_path / "run/lineage.bin")).rho_hash == run.twin.rho_hash
+
+
+def test_a_collapse_that_ends_it_leaves_the_device_with_the_confirmed_policy(
+    tmp_path, policy, monkeypatch
+):
+    told = [10.0, 1.0, 1.0]
+    run = Run.begin(tmp_path / "run", replace(PLAN, fall=0.5, patience=1), policy)
+    monkeypatch.setattr(run, "_evaluate", lambda task, rho: (run.twin.decided(rho), told.pop(0)))
+    with opener() as device:
+        learned = list(practise(run, lambda: contextlib.nullcontext(device)))
+        assert [each.back_to for each in learned] == [0, 0]
+        device.connect()
+        assert device.hello.policy_hash == load_policy(run.policy_file)[0].hash
 
 
 def test_a_device_without_a_plant_says_so(tmp_path, policy):
@@ -433,6 +447,10 @@ def test_evolve_practises_and_goes_on(tmp_path):
         ),
         (["CartPole-v1", "--save-every", "3"], "Add --clocked."),
         (["Pendulum-v1", "--clocked"], "There is no plant like Pendulum-v1"),
+        (
+            [CHANGED, "--clocked"],
+            "changes the plant, and the device has the one that it comes with",
+        ),
     ],
 )
 def test_misuse_is_one_sentence(tmp_path, monkeypatch, words, complaint):

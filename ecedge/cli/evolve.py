@@ -230,8 +230,13 @@ def find_learners(clocked: bool, task: str, device, rig, simulated: int, plant):
                 "By its own clock one device learns, and nobody beside it.",
                 "Leave out --simulated, and name a device of the rig: --device NAME.",
             )
-        found = device_of(device or "virtual", rig)
-        firmware = plant_source(found, find_task(task), plant)
+        found, declared = device_of(device or "virtual", rig), find_task(task)
+        if declared.variation and not plant:
+            raise UsageError(
+                f"{task} changes the plant, and the device has the one that it comes with.",
+                "Change it in C, and give its file: --plant (docs/PLANT.md).",
+            )
+        firmware = plant_source(found, declared, plant)
         return lambda run: practise(run, lambda: open_device(found, plant=firmware)), []
     if device is None and rig is not None:
         fleet = Fleet.of(read_rig(rig), simulated)

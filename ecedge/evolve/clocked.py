@@ -9,6 +9,7 @@ lineage.bin    their ranks, as of evolution in step with the host: it replays al
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict
@@ -33,7 +34,7 @@ from ..link import (
     read_rho,
 )
 from ..plants import PLANTS
-from ..reference import centered_ranks
+from ..reference import centered_ranks, rho_planes
 from ..tasks import Task
 from .run import EPISODES, Generation, Run, seeds_of, task_of
 from .safety import BudgetSpent, Spent
@@ -67,16 +68,11 @@ def practise(
     with run.opened(), Practised(opener, run, task) as seat, suppress(BudgetSpent):
         while not run.is_over():
             begun = time.perf_counter()
-            try:
-                record, ranks = seat.follow()
-            except LockstepLost:
-                with suppress(LinkError):
-                    run.keep_difference("device", seat.rho(), run.twin.planes)
-                raise
+            record = seat.follow()
             returns = record.fitness / REWARD_ONE
             losses = seat.take_losses()
             run.spend(Spent(len(returns), record.steps, time.perf_counter() - begun))
-            learned = run.close_generation(task, returns, ranks, record.steps, losses, begun)
+            learned = run.close_generation(task, returns, record.steps, losses, begun)
             if learned.back_to is not None:
                 seat.go_back()
             yield learned
@@ -110,32 +106,37 @@ class Practised:
         self._opened.__exit__(*error)
 
     def go_back(self) -> None:
-        """The twin went back: the device is brought there before it practises on."""
-        self._device = None
-        self._opened.close()
+        """The twin went back, and so does the device."""
+        self._insist(self._bring)
 
-    def follow(self) -> tuple[Record, np.ndarray]:
-        """The twin's generation, as the device ran it, and its ranks, which the twin has learned
-        then."""
+    def follow(self) -> Record:
+        """The twin's generation, as the device ran it and learned from it."""
         expected = Expected(self._earned, self._twin.origin.population)
         record = self._insist(lambda device: self._await(device, expected))
+        twin = self._twin
         for member, (told, wanted) in enumerate(zip(record.fitness, expected.all(), strict=True)):
             if wanted is not None and told != wanted:
+                self._keep(twin.taught(centered_ranks(np.array(expected.all()))))
                 raise LockstepLost(
-                    f"Member {member} of generation {self._twin.generation} earned "
+                    f"Member {member} of generation {twin.generation} earned "
                     f"{told / REWARD_ONE:g} on the device, {wanted / REWARD_ONE:g} with its twin.",
                     KEPT,
                 )
-        ranks = centered_ranks(record.fitness)
-        self._twin.learn(ranks)
-        if record.rho_hash != self._twin.rho_hash:
+        rho = twin.taught(centered_ranks(record.fitness))
+        if record.rho_hash != (wanted := zlib.crc32(rho_planes(rho))):
+            self._keep(rho)
             raise LockstepLost(
-                f"After generation {self._twin.generation - 1} the device's probabilities are "
-                f"{record.rho_hash:08x}, its twin's {self._twin.rho_hash:08x}.",
+                f"After generation {twin.generation} the device's probabilities are "
+                f"{record.rho_hash:08x}, its twin's {wanted:08x}.",
                 KEPT,
             )
         self._in_a_row = 0
-        return record, ranks
+        return record
+
+    def _keep(self, rho: np.ndarray) -> None:
+        """What the device learned last, and what its twin would have."""
+        with suppress(LinkError):
+            self._run.keep_difference("device", self.rho(), rho_planes(rho))
 
     def rho(self) -> bytes:
         """The device's probabilities, as they are now."""
@@ -162,7 +163,7 @@ class Practised:
             if not now.runs:
                 if begun:
                     raise self._end(now)
-                practice.begin_practice(device, self._terms(device))
+                practice.begin_practice(device, self._terms(device, now))
                 begun = True
             elif not expected.compute_one():
                 time.sleep(pause)
@@ -174,6 +175,8 @@ class Practised:
         to mend."""
         if why := SPENT.get(now.state):
             self._run.ending = why.format(**asdict(now))
+            used_up = now.state.name.lower().replace("time", "seconds")
+            self._run.spend(Spent(**{used_up: getattr(self._left(), used_up)}))
             return BudgetSpent()
         where = f"The device stopped to practise in generation {now.generation}"
         if now.state == PracticeState.PLANT:
@@ -185,8 +188,16 @@ class Practised:
             f"{where}: this host asked too late.", "It is safe; the generation begins anew."
         )
 
-    def _terms(self, device: Device) -> Practice:
-        plan, budget = self._plan, self._plan.budget
+    def _left(self) -> Spent:
+        """What the budget still allows; 0 where there is none, or nothing left."""
+        most, spent = self._plan.budget, self._run.spent
+        names = "episodes", "steps", "seconds"
+        left = {name: (getattr(most, name) or 0) - getattr(spent, name) for name in names}
+        return Spent(**{name: max(0, much) for name, much in left.items()})
+
+    def _terms(self, device: Device, now: Progress) -> Practice:
+        """now: what the device counted already."""
+        plan, left = self._plan, self._left()
         return Practice(
             generations=min(max(1, plan.alone), plan.generations - self._twin.generation),
             first_seed=self._first_seed,
@@ -194,9 +205,9 @@ class Practised:
             period=period_ticks(device, plan.period_ms),
             silence_ms=0 if plan.alone else SILENCE_MS,
             patience_ms=PATIENCE_MS,
-            most_episodes=budget.episodes or 0,
-            most_steps=budget.steps or 0,
-            most_ms=round(1000 * (budget.seconds or 0)),
+            most_episodes=left.episodes and now.episodes + left.episodes,
+            most_steps=left.steps and now.steps + left.steps,
+            most_ms=now.ms + max(1, round(1000 * left.seconds)) if left.seconds else 0,
             save_every=plan.save_every,
         )
 
@@ -221,16 +232,20 @@ class Practised:
         self._plant = PLANTS.get(told.plant)
         self._limits = device.limit(self._limits)
         if not self._is_ours(device) and not (has_loaded(device) and self._is_ours(device)):
-            twin, origin = self._twin, self._twin.origin
-            device.upload(origin.policy)
-            evolving = Evolving(
-                device, origin.policy, origin.seed, origin.step, origin.population,
-                twin.generation, origin.one,
-            )  # fmt: skip
-            if evolving.rho_hash != twin.rho_hash:
-                evolving.put_rho(twin.planes)
+            self._bring(device)
         self._device = device
         return device
+
+    def _bring(self, device: Device) -> None:
+        """To where its twin is, whatever it has learned."""
+        twin, origin = self._twin, self._twin.origin
+        device.upload(origin.policy)
+        evolving = Evolving(
+            device, origin.policy, origin.seed, origin.step, origin.population,
+            twin.generation, origin.one,
+        )  # fmt: skip
+        if evolving.rho_hash != twin.rho_hash:
+            evolving.put_rho(twin.planes)
 
     def _is_ours(self, device: Device) -> bool:
         """Whether a device has learned what the twin has, by the same terms, and nothing since but

@@ -81,27 +81,25 @@ class Lockstep:
         """One of this generation's, without a proof."""
         return self._policy(self.networks.store(number))
 
-    def decided(self) -> Policy:
-        """The deterministic policy, as it is kept: with its proof."""
-        return with_golden_trace(self._policy(deterministic_synapses(self.rho)))
+    def decided(self, rho: np.ndarray | None = None) -> Policy:
+        """The deterministic policy, as it is kept: with its proof. rho: of others than those of
+        now."""
+        rho = self.rho if rho is None else rho
+        return with_golden_trace(self._policy(deterministic_synapses(rho)))
 
-    def learn(self, ranks) -> None:
-        """Ends the generation: (population,) ranks that sum to 0."""
-        ranks = np.array(ranks, np.int32)
-        gradient = self.networks.gradient(ranks)
+    def taught(self, ranks) -> np.ndarray:
+        """(n_synapses,) uint8: what the generation teaches by (population,) ranks that sum to 0."""
+        gradient = self.networks.gradient(np.array(ranks, np.int32))
         origin = self.origin
-        self._end(ranks, update_rho(self.rho, gradient, origin.step, origin.seed, self.generation))
+        return update_rho(self.rho, gradient, origin.step, origin.seed, self.generation)
+
+    def learn(self, ranks, rho: np.ndarray | None = None) -> None:
+        """Ends the generation by its ranks. rho: what they teach, where that is known."""
+        self._end(np.array(ranks, np.int32), self.taught(ranks) if rho is None else rho)
 
     def go_back(self, generations: int) -> None:
         """Ends the generation with what the first so many had taught, whatever its ranks."""
         self._end(generations, self.before(generations).rho)
-
-    def regret(self, generations: int) -> None:
-        """The last generation was not to be learned from: it went back."""
-        with self._turn:
-            self._ends.pop()
-            self._hashes.pop()
-        self.go_back(generations)
 
     def now(self) -> tuple[int, bytes]:
         """The generation and the probabilities of one moment, as a device holds them."""
@@ -129,10 +127,13 @@ class Lockstep:
 
     def before(self, generation: int) -> Lockstep:
         """What the first so many generations taught, learned again."""
-        twin = Lockstep(self.origin)
-        for end in self._ends[:generation]:
+        twin, ends = Lockstep(self.origin), self._ends[:generation]
+        kept = {end: twin.rho for end in ends if isinstance(end, int)}  # what they went back to
+        for number, end in enumerate(ends):
+            if number in kept:
+                kept[number] = twin.rho
             if isinstance(end, int):
-                twin.go_back(end)
+                twin._end(end, kept[end])
             else:
                 twin.learn(end)
         return twin

@@ -235,10 +235,14 @@ class Run:
     def opened(self) -> Iterator[None]:
         """The folder for this program alone, as it was after the last whole generation."""
         with lock_file(self.folder / LOCK):
+            if sum(1 for _ in self._lineage) > self.twin.generation:
+                raise UsageError(
+                    f"Another program went on with {self.folder} meanwhile.",
+                    "Resume it again, from where it is now.",
+                )
             self._lineage.cut(self.twin.generation)
             self._log.rewind(self.twin.generation)
-            if self._confirmed is None:
-                self._confirm(*self._evaluate(task_of(self.plan, self.twin.origin.policy)))
+            self._evaluate_what_was_missed()
             try:
                 yield
             finally:
@@ -272,23 +276,24 @@ class Run:
         losses = population.losses
         (seed,) = seeds_of(plan.seed, EPISODES, twin.generation, 1)
         rollout = population.roll_out(seed)
-        ranks = centered_ranks(rollout.returns)
-        twin.learn(ranks)
         lost = population.losses - losses
-        return self.close_generation(task, rollout.returns, ranks, rollout.steps, lost, begun)
+        return self.close_generation(task, rollout.returns, rollout.steps, lost, begun)
 
     def close_generation(
-        self, task: Task, returns: np.ndarray, ranks: np.ndarray, steps: int, losses: int,
-        begun: float,
-    ) -> Generation:  # fmt: skip
-        """Keeps what the twin has learned from these ranks, and tells it. begun: by
-        `time.perf_counter`."""
+        self, task: Task, returns: np.ndarray, steps: int, losses: int, begun: float
+    ) -> Generation:
+        """Has the twin learn from what members earned, or go back; keeps it, and tells it. begun:
+        by `time.perf_counter`."""
         twin, plan = self.twin, self.plan
         policy, evaluation, back_to = None, None, None
-        if twin.generation % plan.evaluate_every == 0:
-            policy, evaluation = self._evaluate(task)
+        ranks = centered_ranks(returns)
+        rho = twin.taught(ranks)
+        if (twin.generation + 1) % plan.evaluate_every == 0:
+            policy, evaluation = self._evaluate(task, rho)
             if self._watch.collapsed(evaluation, self._best):
                 ranks, back_to = None, self._go_back()
+        if ranks is not None:
+            twin.learn(ranks, rho)
         self._lineage.append(ranks, twin.rho_hash)
         if policy and evaluation >= self._best:
             self._confirm(policy, evaluation)
@@ -308,12 +313,23 @@ class Run:
         self.spent.save(self.folder / SPENT)
         return generation
 
-    def _evaluate(self, task: Task) -> tuple[Policy, float]:
-        """The deterministic policy, and its mean return."""
-        plan, policy = self.plan, self.twin.decided()
+    def _evaluate(self, task: Task, rho: np.ndarray) -> tuple[Policy, float]:
+        """The deterministic policy of these probabilities, and its mean return."""
+        plan, policy = self.plan, self.twin.decided(rho)
         seeds = seeds_of(plan.seed, EVALUATION, 0, plan.evaluation_episodes)
         mean = evaluate(OneBitNetworks.of(policy, task, len(seeds)), task, seeds).mean()
         return policy, float(mean)
+
+    def _evaluate_what_was_missed(self) -> None:
+        """The policy of a run that begins, or of a last generation that was learned but not logged
+        before its host was killed."""
+        logged = [entry["generation"] for entry in read_log(self.folder / LOG)[-1:]]
+        if self._confirmed and logged == [self.twin.generation - 1]:
+            return
+        task = task_of(self.plan, self.twin.origin.policy)
+        policy, evaluation = self._evaluate(task, self.twin.rho)
+        if self._confirmed is None or evaluation >= self._best:
+            self._confirm(policy, evaluation)
 
     def _confirm(self, policy: Policy, evaluation: float) -> None:
         task, generation = find_task(self.plan.task), self.twin.generation
@@ -328,7 +344,7 @@ class Run:
         if self._gone_back:
             self.ending = "it collapsed again, with nothing better learned in between"
         self._gone_back = True
-        self.twin.regret(generation)
+        self.twin.go_back(generation)
         return generation
 
     def _remember(self) -> None:

@@ -63,7 +63,7 @@ class Budget:
 
     def __post_init__(self):
         for what, most in asdict(self).items():
-            if most is not None and not most > 0:
+            if most is not None and not 0 < most < np.inf:
                 raise UsageError(f"A budget of {most:g} {what} is none; give more than 0.")
 
     def end(self, spent: Spent) -> str | None:
