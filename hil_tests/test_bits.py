@@ -18,7 +18,7 @@ from ecedge.plants import Noise
 
 STEPS = 25  # of each network over the link
 CLOCKED_STEPS, LONG_CLOCKED_STEPS = 100, 1000  # by the device's own clock
-LONG_RUN, LONG_RUN_EMULATED = 100_000, 1_000
+LONG_RUN, LONG_RUN_EMULATED = 100_000, 250
 
 
 POLICIES = {
