@@ -42,6 +42,7 @@ from ecedge.training.settings import Settings
 
 POPULATION = 6
 GENERATIONS, LONG_GENERATIONS = 3, 50
+LONG_PRACTICE = 12  # generations by the device's own clock
 POLICY = random_policy(9, n_obs=3, n_act=2, n_neurons=32)
 LARGER = random_policy(9, n_obs=4, n_act=2, n_neurons=64)
 
@@ -261,7 +262,7 @@ def practised(rig, device):
 @pytest.mark.room(PRACTICE_ROOM)
 def test_a_device_practises_as_its_twin_does(practised, tmp_path, request, tell):
     long = request.config.getoption("long")
-    plan = replace(PLAN, generations=LONG_GENERATIONS if long else PLAN.generations)
+    plan = replace(PLAN, generations=LONG_PRACTICE if long else PLAN.generations)
     run = Run.begin(tmp_path / "run", plan, BALANCE)
     steps = 0
     for generation in practise(run, lambda: contextlib.nullcontext(practised)):
