@@ -30,13 +30,8 @@ from ecedge.link import (
     practice,
     read_rho,
 )
-from ecedge.link.messages import (
-    learn_request,
-    member_request,
-    ranks_request,
-    reset_request,
-    rho_put_request,
-)
+from ecedge.link.learning import learn_request, member_request, ranks_request, rho_put_request
+from ecedge.link.messages import reset_request
 from ecedge.model import Policy
 from ecedge.training.settings import Settings
 
@@ -254,6 +249,7 @@ def practised(rig, device):
         assert rig.running is None, "the firmware under test has one"
         pytest.skip("the device has no plant on its side")
     if plant != "cart-pole" or device.hello.max_image < PRACTICE_ROOM:
+        assert rig.running is None, "the firmware under test has both"
         pytest.skip(f"the device's plant is {plant}, its room {device.hello.max_image}")
     device.limit([Limit()] * 2)
     return device

@@ -4,6 +4,7 @@ from .codec import FrameReader, Packet, decode_frame, encode_frame
 from .device import Device, LinkStatistics, period_ticks
 from .evolving import Evolving, learned_hash, read_rho
 from .faulty import Faults, FaultyTransport, Proxy
+from .learning import Practice, PracticeState, Progress, Record
 from .messages import (
     IMAGE_VERSION,
     LINK_VERSION,
@@ -18,10 +19,6 @@ from .messages import (
     MessageType,
     Observation,
     PolicySource,
-    Practice,
-    PracticeState,
-    Progress,
-    Record,
     ResetCause,
     Status,
     StepReply,

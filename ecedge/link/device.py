@@ -22,7 +22,7 @@ from ..errors import (
     UsageError,
 )
 from ..model import Policy
-from . import messages
+from . import learning, messages
 from .codec import BITS_PER_BYTE, REPLY_BIT, FrameReader, Packet, encode_frame, frame_size
 from .messages import (
     PERIOD_MOST,
@@ -208,7 +208,7 @@ class Device:
         if member is None:
             self.request(MessageType.RESET, request)
         else:
-            self.request(MessageType.MEMBER, messages.member_request(member) + request)
+            self.request(MessageType.MEMBER, learning.member_request(member) + request)
 
     def step(self, raw) -> StepReply:
         """One control step. raw: (n_obs,) int16 counts."""

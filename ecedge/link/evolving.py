@@ -8,10 +8,11 @@ import numpy as np
 
 from ..errors import DeviceRefused
 from ..model import Policy
-from . import messages
+from . import learning, messages
 from .codec import frame_size
 from .device import DATA_HEADER, Device
-from .messages import DECIDED, ErrorCode, Learned, MessageType, PolicySource
+from .learning import DECIDED, Learned
+from .messages import ErrorCode, MessageType, PolicySource
 
 #: bytes of a request's data at first, and at the least: a line that spoils bytes takes small ones
 FIRST_PIECE, LEAST_PIECE = 64, 16
@@ -69,22 +70,22 @@ class Evolving:
         """Begins a generation with the synapses that the device runs now; `put_rho` follows, but in
         the first one."""
         seed, *numbers = self._numbers
-        request = messages.evolve_request(seed, generation, *numbers)
+        request = learning.evolve_request(seed, generation, *numbers)
         reply = self.device.request(MessageType.EVOLVE, request)
-        self.generation, self.rho_hash = generation, messages.unpack_rho_hash(reply, "EVOLVE")
+        self.generation, self.rho_hash = generation, learning.unpack_rho_hash(reply, "EVOLVE")
 
     def draw(self, member: int | None) -> None:
         """The device runs this member of the generation from its next reset on; None: the
         deterministic policy."""
         number = DECIDED if member is None else member
-        self.device.request(MessageType.MEMBER, messages.member_request(number))
+        self.device.request(MessageType.MEMBER, learning.member_request(number))
 
     def learn(self, ranks) -> int:
         """Ends the generation: (population,) ranks that sum to 0. The hash of what came out."""
         ranks = np.asarray(ranks, np.int16)
         for piece in self._pieces(2 * self.population):
             part = ranks[piece.start // 2 : piece.stop // 2]
-            request = messages.ranks_request(piece.start // 2, part)
+            request = learning.ranks_request(piece.start // 2, part)
             self.device.request(MessageType.RANKS, request, SHORT_REPLY)
         learned = Learned(self.generation, 0, 0)
         while learned.generation == self.generation:
@@ -99,9 +100,9 @@ class Evolving:
     def put_rho(self, planes: bytes) -> int:
         """Sets the probabilities; their hash."""
         for piece in self._pieces(len(planes)):
-            request = messages.rho_put_request(piece.start, planes[piece])
+            request = learning.rho_put_request(piece.start, planes[piece])
             reply = self.device.request(MessageType.RHO_PUT, request, HASH_REPLY)
-            self.rho_hash = messages.unpack_rho_hash(reply, "RHO_PUT")
+            self.rho_hash = learning.unpack_rho_hash(reply, "RHO_PUT")
         return self.rho_hash
 
     @property
@@ -139,7 +140,7 @@ class Evolving:
 
     def _learn(self, moved: int) -> Learned:
         """Moves some more words, as many as a device may take time for."""
-        request = messages.learn_request(self.generation, moved, self._words)
+        request = learning.learn_request(self.generation, moved, self._words)
         reply = self.device.request(MessageType.LEARN, request, LEARN_REPLY)
         learned = Learned.unpack(reply)
         seconds = max(self.device.round_trip, 1e-3)
@@ -154,7 +155,7 @@ def read_rho(device: Device, n_synapses: int) -> bytes:
     planes = b""
     while left := n_synapses - len(planes):
         size = min(most, left)
-        question = messages.rho_request(len(planes), size)
+        question = learning.rho_request(len(planes), size)
         reply = device.request(MessageType.RHO, question, DATA_HEADER + size)
         planes += messages.unpack_bytes(reply, size, "RHO")
     return planes
@@ -166,12 +167,12 @@ def learned_hash(device: Device) -> int | None:
     if device.hello.policy_source != PolicySource.EVOLVING:
         return None
     try:
-        reply = device.request(MessageType.RHO_PUT, messages.rho_put_request(0, b""), HASH_REPLY)
+        reply = device.request(MessageType.RHO_PUT, learning.rho_put_request(0, b""), HASH_REPLY)
     except DeviceRefused as refusal:
         if refusal.code not in (ErrorCode.IMAGE, ErrorCode.OFFSET):
             raise
         return None
-    return messages.unpack_rho_hash(reply, "RHO_PUT")
+    return learning.unpack_rho_hash(reply, "RHO_PUT")
 
 
 def _exchange(size: int, most: int, reply: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -108,20 +108,6 @@ class EpisodeEnd(IntEnum):
     FAULT = 6
 
 
-class PracticeState(IntEnum):
-    """Whether a device's practice goes on, and why it does not."""
-
-    NONE = 0
-    RUNS = 1
-    DONE = 2
-    STOPPED = 3
-    SILENCE = 4
-    PLANT = 5
-    EPISODES = 6
-    STEPS = 7
-    TIME = 8
-
-
 class PolicySource(IntEnum):
     NONE = 0
     BUILT_IN = 1
@@ -129,7 +115,7 @@ class PolicySource(IntEnum):
     EVOLVING = 3
 
 
-def _known(kind: type[IntEnum], value: int):
+def known(kind: type[IntEnum], value: int):
     """The enum member, or the bare number that a newer device may send."""
     return kind(value) if value in kind._value2member_map_ else value
 
@@ -173,7 +159,7 @@ class Hello:
     @classmethod
     def versions(cls, payload: bytes) -> tuple[int, int]:
         """(link version, image version): they keep their place in every version of the link."""
-        _require(payload, cls.VERSIONS.size, "HELLO", exact=False)
+        require_size(payload, cls.VERSIONS.size, "HELLO", exact=False)
         return cls.VERSIONS.unpack_from(payload)[2:]
 
     def pack(self) -> bytes:
@@ -204,7 +190,7 @@ class Hello:
 
     @classmethod
     def unpack(cls, payload: bytes) -> Hello:
-        _require(payload, cls.LAYOUT.size, "HELLO")
+        require_size(payload, cls.LAYOUT.size, "HELLO")
         (
             _,
             mode,
@@ -235,12 +221,12 @@ class Hello:
                 "Build and flash its firmware again.",
             )
         return cls(
-            _known(DeviceMode, mode),
+            known(DeviceMode, mode),
             max_payload,
             (firmware >> 16, firmware >> 8 & 0xFF, firmware & 0xFF),
             boot_count,
-            _known(ResetCause, reset_cause),
-            _known(PolicySource, policy_source),
+            known(ResetCause, reset_cause),
+            known(PolicySource, policy_source),
             n_obs,
             n_act,
             n_neurons,
@@ -272,14 +258,14 @@ class StepReply:
 
     def pack(self) -> bytes:
         head = self.LAYOUT.pack(0, self.mode, self.spikes, self.ticks, self.digest)
-        return head + _counts(self.output)
+        return head + pack_counts(self.output)
 
     @classmethod
     def unpack(cls, payload: bytes, n_act: int) -> StepReply:
-        _require(payload, cls.LAYOUT.size + 2 * n_act, "STEP")
+        require_size(payload, cls.LAYOUT.size + 2 * n_act, "STEP")
         _, mode, spikes, ticks, digest = cls.LAYOUT.unpack_from(payload)
         output = np.frombuffer(payload, "<i2", offset=cls.LAYOUT.size)
-        return cls(output, spikes, ticks, digest, _known(DeviceMode, mode))
+        return cls(output, spikes, ticks, digest, known(DeviceMode, mode))
 
 
 @dataclass(frozen=True)
@@ -298,7 +284,7 @@ class TrackStep:
         return 2 + 2 * n_obs
 
     def pack(self) -> bytes:
-        return bytes([self.track, self.begins | self.DIGESTS]) + _counts(self.raw)
+        return bytes([self.track, self.begins | self.DIGESTS]) + pack_counts(self.raw)
 
 
 @dataclass(frozen=True)
@@ -322,7 +308,7 @@ TRACKS_HEAD = struct.Struct("<BBHI")
 def unpack_track_replies(payload: bytes, count: int, n_act: int) -> tuple[list[TrackReply], int]:
     """(what came of each step, the ticks of all)."""
     size = TrackReply.size(n_act)
-    _require(payload, TRACKS_HEAD.size + count * size, "TRACKS_STEP")
+    require_size(payload, TRACKS_HEAD.size + count * size, "TRACKS_STEP")
     replies = []
     for at in range(TRACKS_HEAD.size, len(payload), size):
         digest, spikes = TrackReply.LAYOUT.unpack_from(payload, at)
@@ -371,15 +357,15 @@ class Status:
             self.clamps,
             self.sum_ticks,
         )
-        return head + _counts(self.outputs)
+        return head + pack_counts(self.outputs)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Status:
-        _require(payload, cls.LAYOUT.size, "STATUS", exact=False)
+        require_size(payload, cls.LAYOUT.size, "STATUS", exact=False)
         _, mode, n_act, *counters = cls.LAYOUT.unpack_from(payload)
-        _require(payload, cls.LAYOUT.size + 2 * n_act, "STATUS")
+        require_size(payload, cls.LAYOUT.size + 2 * n_act, "STATUS")
         outputs = np.frombuffer(payload, "<i2", offset=cls.LAYOUT.size)
-        return cls(_known(DeviceMode, mode), *counters, outputs)
+        return cls(known(DeviceMode, mode), *counters, outputs)
 
 
 @dataclass(frozen=True)
@@ -440,10 +426,10 @@ class EpisodeResult:
 
     @classmethod
     def unpack(cls, payload: bytes) -> EpisodeResult:
-        _require(payload, cls.LAYOUT.size, "RESULT")
+        require_size(payload, cls.LAYOUT.size, "RESULT")
         _, mode, end, *numbers, plant = cls.LAYOUT.unpack(payload)
         name = plant.rstrip(b"\0").decode("ascii", "replace")
-        return cls(_known(DeviceMode, mode), _known(EpisodeEnd, end), *numbers, name)
+        return cls(known(DeviceMode, mode), known(EpisodeEnd, end), *numbers, name)
 
 
 @dataclass(frozen=True)
@@ -465,11 +451,11 @@ class Observation:
         return cls.HEAD + 2 * (n_act + n_obs)
 
     def pack(self) -> bytes:
-        return self.episode.pack()[: self.HEAD] + _counts(self.applied) + _counts(self.raw)
+        return self.episode.pack()[: self.HEAD] + pack_counts(self.applied) + pack_counts(self.raw)
 
     @classmethod
     def unpack(cls, payload: bytes, n_obs: int, n_act: int) -> Observation:
-        _require(payload, cls.size(n_obs, n_act), "BEGIN or ACT")
+        require_size(payload, cls.size(n_obs, n_act), "BEGIN or ACT")
         unnamed = bytes(EpisodeResult.LAYOUT.size - cls.HEAD)
         values = np.frombuffer(payload, "<i2", offset=cls.HEAD)
         episode = EpisodeResult.unpack(payload[: cls.HEAD] + unnamed)
@@ -499,7 +485,7 @@ class UploadState:
 
     @classmethod
     def unpack(cls, payload: bytes) -> UploadState:
-        _require(payload, cls.LAYOUT.size, "UPLOAD_OPEN")
+        require_size(payload, cls.LAYOUT.size, "UPLOAD_OPEN")
         _, mode, upload, window, received, beyond = cls.LAYOUT.unpack(payload)
         if not 1 <= window <= 32:
             raise LinkError(
@@ -507,7 +493,7 @@ class UploadState:
                 "which no ecedge device does.",
                 "Build and flash its firmware again.",
             )
-        return cls(upload, window, received, beyond, _known(DeviceMode, mode))
+        return cls(upload, window, received, beyond, known(DeviceMode, mode))
 
     def has(self, index: int, block: int) -> bool:
         """Whether the block of that index came, of those with `block` bytes each."""
@@ -535,7 +521,7 @@ def reset_request(digest: bool, silence_ms: int) -> bytes:
 
 def step_request(raw: np.ndarray) -> bytes:
     """raw: (n_obs,) int16 counts."""
-    return _counts(raw)
+    return pack_counts(raw)
 
 
 def upload_begin_request(size: int) -> bytes:
@@ -582,12 +568,12 @@ def episode_request(seed: int, steps: int, period: int, silence_ms: int) -> byte
 
 def act_request(outputs: np.ndarray) -> bytes:
     """outputs: (n_act,) int16, 2048 is 1.0."""
-    return _counts(outputs)
+    return pack_counts(outputs)
 
 
 def unpack_limits(payload: bytes, count: int) -> list[Limit]:
     """The reply to LIMITS: those that hold now."""
-    _require(payload, 4 + count * Limit.LAYOUT.size, "LIMITS")
+    require_size(payload, 4 + count * Limit.LAYOUT.size, "LIMITS")
     try:
         return [Limit(*numbers) for numbers in Limit.LAYOUT.iter_unpack(payload[4:])]
     except UsageError as error:
@@ -597,218 +583,27 @@ def unpack_limits(payload: bytes, count: int) -> list[Limit]:
         ) from error
 
 
-#: instead of a member's number: the deterministic policy, and the one that was confirmed
-DECIDED, CONFIRMED = 0xFFFFFFFF, 0xFFFFFFFE
-
-
-def evolve_request(seed: int, generation: int, step: int, population: int, one: int) -> bytes:
-    return struct.pack("<IIIHBx", seed, generation, step, population, one)
-
-
-def member_request(member: int) -> bytes:
-    return struct.pack("<I", member)
-
-
-def ranks_request(first: int, ranks) -> bytes:
-    """ranks: (n,) of int16's range."""
-    return struct.pack("<I", first) + _counts(ranks)
-
-
-def learn_request(generation: int, first: int, count: int) -> bytes:
-    return struct.pack("<III", generation, first, count)
-
-
-def rho_request(offset: int, length: int) -> bytes:
-    return struct.pack("<IH", offset, length)
-
-
-def rho_put_request(offset: int, data: bytes) -> bytes:
-    return struct.pack("<I", offset) + data
-
-
-@dataclass(frozen=True)
-class Learned:
-    """How far a device has learned: the reply to LEARN. generation: that it is at; moved: words of
-    32 synapses that moved in it; rho_hash: of the probabilities, 0 in the middle of a generation.
-    """
-
-    generation: int
-    moved: int
-    rho_hash: int
-
-    LAYOUT = struct.Struct("<4xIII")
-
-    @classmethod
-    def unpack(cls, payload: bytes) -> Learned:
-        _require(payload, cls.LAYOUT.size, "LEARN")
-        return cls(*cls.LAYOUT.unpack(payload))
-
-
-@dataclass(frozen=True)
-class Practice:
-    """What a device shall practise by itself, on its own plant.
-
-    Episode e of every member of generation g begins with the seed first_seed + g · episodes + e.
-    steps: the most of an episode. period: ticks. silence_ms: 10 … 60000; 0 needs no host.
-    patience_ms: how long the plant may refuse an episode. most_…: what it may spend in all since
-    EVOLVE; 0 is no limit. save_every: generations from one snapshot to the next; 0: none.
-    """
-
-    generations: int
-    first_seed: int
-    steps: int
-    period: int = 0
-    silence_ms: int = 0
-    patience_ms: int = 0
-    most_episodes: int = 0
-    most_steps: int = 0
-    most_ms: int = 0
-    episodes: int = 1
-    save_every: int = 0
-
-    LAYOUT = struct.Struct("<9IHH")
-
-    def __post_init__(self):
-        for field in fields(self):
-            value, most = getattr(self, field.name), U32
-            if field.name in ("episodes", "save_every"):
-                most = 0xFFFF
-            if not 0 <= value <= most:
-                raise UsageError(
-                    f"A device cannot practise with {value} as its {field.name}.",
-                    f"Give a whole number from 0 to {most}.",
-                )
-
-    def pack(self) -> bytes:
-        return self.LAYOUT.pack(*astuple(self))
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a device's practice is, and what it has spent since EVOLVE.
-
-    Records are there of the generations from `first_record` on, which began with the probabilities
-    whose hash is `first_hash`; `room` is how many can be kept. reason: of the plant's last refusal.
-    seed, population, step: of EVOLVE; first_seed, most_steps of an episode: of the last PRACTICE.
-    """
-
-    mode: int
-    state: int
-    phase: int
-    seed: int
-    population: int
-    member: int
-    generation: int
-    first_record: int
-    room: int
-    moved: int
-    episodes: int
-    steps: int
-    ms: int
-    faults: int
-    reason: int
-    first_hash: int
-    episode_steps: int
-    step: int
-    first_seed: int
-    most_steps: int
-
-    LAYOUT = struct.Struct("<xBBBIHH14I")
-
-    @classmethod
-    def unpack(cls, payload: bytes) -> Progress:
-        _require(payload, cls.LAYOUT.size, "PROGRESS")
-        mode, state, *numbers = cls.LAYOUT.unpack(payload)
-        return cls(_known(DeviceMode, mode), _known(PracticeState, state), *numbers)
-
-    @property
-    def runs(self) -> bool:
-        return self.state == PracticeState.RUNS
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """What a generation came to that a device ran by itself. rho_hash: of the probabilities after
-    it; faults: episodes that ended because the plant asked for safety; returns in 1 / REWARD_ONE.
-    fitness: (n,) int32 returns of the members that were asked for."""
-
-    rho_hash: int
-    steps: int
-    faults: int
-    best: int
-    worst: int
-    total: int
-    fitness: np.ndarray
-
-    LAYOUT = struct.Struct("<4xIIIiiq")
-
-    @classmethod
-    def unpack(cls, payload: bytes, count: int) -> Record:
-        size = cls.LAYOUT.size
-        _require(payload, size + 4 * count, "RECORD")
-        fitness = np.frombuffer(payload, "<i4", count, size).astype(np.int32)
-        return cls(*cls.LAYOUT.unpack_from(payload), fitness)
-
-
-class SnapshotVerb(IntEnum):
-    TELL = 0
-    SAVE = 1
-    LOAD = 2
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a device keeps in its flash of what it learned. sequence: 0 where there is none; size,
-    room: bytes; generation: that it goes on with."""
-
-    sequence: int
-    size: int
-    generation: int
-    room: int
-
-    LAYOUT = struct.Struct("<4xIIII")
-
-    @classmethod
-    def unpack(cls, payload: bytes) -> Snapshot:
-        _require(payload, cls.LAYOUT.size, "SNAPSHOT")
-        return cls(*cls.LAYOUT.unpack(payload))
-
-
-def snapshot_request(verb: int) -> bytes:
-    return struct.pack("<I", verb)
-
-
-def record_request(generation: int, first: int, count: int) -> bytes:
-    return struct.pack("<III", generation, first, count)
-
-
-def unpack_rho_hash(payload: bytes, message: str) -> int:
-    """The hash in the replies to EVOLVE and RHO_PUT."""
-    _require(payload, 8, message)
-    return struct.unpack("<4xI", payload)[0]
-
-
 def unpack_mode(payload: bytes, message: str) -> int:
     """The mode in the replies to RESET, UPLOAD_BEGIN and STOP."""
-    _require(payload, 2, message)
-    return _known(DeviceMode, payload[1])
+    require_size(payload, 2, message)
+    return known(DeviceMode, payload[1])
 
 
 def unpack_received(payload: bytes) -> int:
     """UPLOAD_DATA's reply: the bytes that the device has now."""
-    _require(payload, 8, "UPLOAD_DATA")
+    require_size(payload, 8, "UPLOAD_DATA")
     return struct.unpack("<4xI", payload)[0]
 
 
 def unpack_committed(payload: bytes) -> str:
     """UPLOAD_COMMIT's reply: the hash of the policy now in use."""
-    _require(payload, 12, "UPLOAD_COMMIT")
+    require_size(payload, 12, "UPLOAD_COMMIT")
     return payload[4:].hex()
 
 
 def unpack_bytes(payload: bytes, length: int, message: str) -> bytes:
     """What PEEK and RHO tell."""
-    _require(payload, 4 + length, message)
+    require_size(payload, 4 + length, message)
     return payload[4:]
 
 
@@ -820,7 +615,7 @@ def pack_refusal(code: int, detail: int = 0) -> bytes:
 def check_status(payload: bytes, request: int) -> None:
     """Raises DeviceRefused when a reply's payload begins with an error code."""
     name = _name(MessageType, request)
-    _require(payload, 1, name, exact=False)
+    require_size(payload, 1, name, exact=False)
     code = payload[0]
     if code:
         detail = struct.unpack_from("<I", payload, 1)[0] if len(payload) >= 5 else 0
@@ -963,15 +758,15 @@ def _explain(code: int, detail: int, request: str) -> tuple[str, str]:
     )
 
 
-def _counts(values) -> bytes:
+def pack_counts(values) -> bytes:
     return np.ascontiguousarray(values, "<i2").tobytes()
 
 
 def _name(kind: type[IntEnum], value: int) -> str:
-    return getattr(_known(kind, value), "name", str(value))
+    return getattr(known(kind, value), "name", str(value))
 
 
-def _require(payload: bytes, size: int, message: str, exact: bool = True) -> None:
+def require_size(payload: bytes, size: int, message: str, exact: bool = True) -> None:
     if len(payload) < size or (exact and len(payload) != size):
         raise LinkError(
             f"The reply to {message} has {len(payload)} bytes instead of {size}.",

@@ -6,18 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import messages
+from . import learning
 from .device import Device
-from .messages import (
-    CONFIRMED,
-    DECIDED,
-    MessageType,
-    Practice,
-    Progress,
-    Record,
-    Snapshot,
-    SnapshotVerb,
-)
+from .learning import CONFIRMED, DECIDED, Practice, Progress, Record, Snapshot, SnapshotVerb
+from .messages import MessageType
 
 
 def begin_practice(device: Device, practice: Practice) -> None:
@@ -37,7 +29,7 @@ def record(device: Device, generation: int, population: int) -> Record:
     parts: list[Record] = []
     for first in range(0, population, most):
         count = min(most, population - first)
-        question = messages.record_request(generation, first, count)
+        question = learning.record_request(generation, first, count)
         size = Record.LAYOUT.size + 4 * count
         parts.append(Record.unpack(device.request(MessageType.RECORD, question, size), count))
     return replace(parts[0], fitness=np.concatenate([part.fitness for part in parts]))
@@ -47,13 +39,13 @@ def confirm(device: Device, member: int | None = None) -> None:
     """The device keeps this member of the generation, or the deterministic policy, as the one that
     `recall` brings back."""
     number = DECIDED if member is None else member
-    device.request(MessageType.CONFIRM, messages.member_request(number))
+    device.request(MessageType.CONFIRM, learning.member_request(number))
 
 
 def recall(device: Device) -> None:
     """Ends what the device does; from its next reset or episode on it runs the policy that was
     confirmed, at first the one that evolution began from."""
-    device.request(MessageType.MEMBER, messages.member_request(CONFIRMED))
+    device.request(MessageType.MEMBER, learning.member_request(CONFIRMED))
 
 
 def snapshot(device: Device) -> Snapshot:
@@ -73,4 +65,4 @@ def load(device: Device) -> Snapshot:
 
 
 def _snapshot(device: Device, verb: SnapshotVerb) -> Snapshot:
-    return Snapshot.unpack(device.request(MessageType.SNAPSHOT, messages.snapshot_request(verb)))
+    return Snapshot.unpack(device.request(MessageType.SNAPSHOT, learning.snapshot_request(verb)))
