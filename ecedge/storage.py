@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import StorageError, UsageError
 
@@ -42,21 +43,21 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
 def append(path: str | os.PathLike, data: bytes) -> None:
     """Adds bytes to a run's file, on the disk before this returns. A power cut may leave a piece of
     them at its end, for `cut`. Raises StorageError."""
-    path = Path(path)
-    try:
-        with open(path, "ab") as file:
-            file.write(data)
-            _sync(file)
-    except OSError as error:
-        raise _unwritten(path, error, RESUME) from error
+    with _changing(Path(path), "ab") as file:
+        file.write(data)
 
 
 def cut(path: str | os.PathLike, size: int) -> None:
-    """Drops what a run's file holds behind its first `size` bytes."""
-    path = Path(path)
+    """Drops what a run's file holds behind its first `size` bytes. Raises StorageError."""
+    with _changing(Path(path), "r+b") as file:
+        file.truncate(size)
+
+
+@contextlib.contextmanager
+def _changing(path: Path, mode: str) -> Iterator[BinaryIO]:
     try:
-        with open(path, "r+b") as file:
-            file.truncate(size)
+        with open(path, mode) as file:
+            yield file
             _sync(file)
     except OSError as error:
         raise _unwritten(path, error, RESUME) from error
