@@ -13,10 +13,15 @@ POLICY = random_policy(5, n_obs=3, n_act=2, n_neurons=32)
 STEPS = 12
 
 
+#: an Uno's firmware knows no tracks, nor has its memory room for one
+pytestmark = pytest.mark.room(1024)
+
+
 @pytest.fixture
-def tracks(device):
+def tracks(rig, device):
     device.upload(POLICY)
     if (room := device.begin_tracks(3)) == 0:
+        assert rig.running is None, "there is room for three"
         pytest.skip(f"{device.hello.board} has no room for tracks beside this policy")
     return room
 

@@ -622,6 +622,7 @@ time.sleep(60)
 )
 def test_emulator_ends_with_a_host_that_is_killed_and_not_before(tmp_path, board):
     if board != "virtual" and not shutil.which(find_board(board).emulator.program):
+        assert os.environ.get("CI") != "true", f"{board} has no emulator here"
         pytest.skip(f"apt install {find_board(board).emulator.package}")
     words = [sys.executable, "-c", HOST, board]
     with subprocess.Popen(
