@@ -742,7 +742,8 @@ static bool is_possible(const ec_device_config *config)
 {
     return config->board && config->chip_id && config->raw && config->outputs && config->limits &&
            config->request && config->reply && config->ticks && config->rig.apply && config->rig.safe &&
-           (!config->evolve || config->learner) && (!config->rig.plant || (config->rig.begin && config->rig.sense && config->rig.judge)) &&
+           (!config->evolve || config->learner) &&
+           (!config->rig.plant || (config->rig.begin && config->rig.sense && config->rig.judge)) &&
            config->max_obs >= 1 && config->max_obs <= 1024 && config->max_act >= 1 &&
            config->max_act <= 64 && config->max_neurons >= 1 && config->max_neurons <= 1024 &&
            config->max_payload >= EC_MIN_PAYLOAD && config->max_payload / 2u >= config->max_obs &&

@@ -104,6 +104,8 @@ uint32_t ec_device_snapshot(ec_device *device, const uint8_t *request, uint32_t 
         if (failure > 0)
             return refuse(reply, EC_REFUSED_FLASH, failure);
     }
+    if (verb == LOAD)
+        ec_device_rest(device); /* the plant is safe while both areas are read */
     ec_snapshot found = find(config, numbers);
     if (verb == LOAD && (found.sequence == 0 || !load(device, found, numbers)))
         return refuse(reply, EC_REFUSED_FLASH, NO_SNAPSHOT);

@@ -94,6 +94,7 @@ uint32_t ec_device_practise(ec_device *device);
 /* Of ec_device_snapshot.c. `ec_device_save` is 0, or the detail of EC_REFUSED_FLASH. */
 uint32_t ec_device_snapshot(ec_device *device, const uint8_t *request, uint32_t length, uint8_t *reply);
 uint32_t ec_device_save(const ec_device *device);
+
 /* Carries out a request of tracks. firmware/kernels/small knows none. */
 uint32_t ec_device_tracks(ec_device *device, const uint8_t *packet, uint32_t length, uint8_t *reply);
 

@@ -15,15 +15,15 @@
 
 #define EC_POPULATION_LEAST 2u
 #define EC_POPULATION_MOST  16000u
-#define EC_MEMBER_DECIDED   UINT32_MAX /* no member: the deterministic policy */
+#define EC_MEMBER_DECIDED   UINT32_MAX        /* no member: the deterministic policy */
 #define EC_MEMBER_CONFIRMED (UINT32_MAX - 1u) /* nor is this: the policy that was confirmed last */
 
 /* What a generation that the device ran by itself came to. */
 typedef struct {
     uint32_t rho_hash; /* of the probabilities that it led to */
     uint32_t steps;
-    uint32_t faults;    /* episodes that ended because the plant asked for safety */
-    int32_t fitness[];  /* of each member */
+    uint32_t faults;   /* episodes that ended because the plant asked for safety */
+    int32_t fitness[]; /* of each member */
 } ec_record;
 
 /* Of a learner that was begun; zeros: nothing evolves. */
@@ -43,8 +43,8 @@ typedef struct {
 uint32_t ec_learn_memory(const ec_policy *policy, uint16_t population);
 
 /* Begins with the policy whose image lies at the beginning of `memory`, softened as ec_evolve_soften
- * does; it is the confirmed one then. Seed, generation and step are 0: they are the caller's. EC_ERR_CAPACITY unless `size` is
- * ec_learn_memory; nothing changes then. */
+ * does; it is the confirmed one then. Seed, generation and step are 0: they are the caller's.
+ * EC_ERR_CAPACITY unless `size` is ec_learn_memory; nothing changes then. */
 int ec_learn_begin(ec_learner *learner, const ec_policy *policy, void *memory, uint32_t size,
                    uint16_t population, uint8_t one);
 
@@ -57,8 +57,8 @@ int ec_learn_go_on(ec_learner *learner, const ec_policy *policy, void *memory, u
 uint32_t ec_learn_used(const ec_learner *learner, const void *memory);
 
 /* Draws a member into the image, or the deterministic policy, or copies the confirmed one there, which
- * must have room. The image's CRC, hash and golden trace say
- * nothing of it; a network on it is to be laid out anew. */
+ * must have room. The image's CRC, hash and golden trace say nothing of it; a network on it is to be
+ * laid out anew. */
 void ec_learn_draw(ec_learner *learner, uint32_t member);
 
 /* Confirms a member, or the deterministic policy, without a look at the image. There must be room. */
