@@ -77,6 +77,11 @@ def run_together(
     bits of the state differ, one is counted. Raises BoardError where the device has no room.
     """
     device.check_policy(policy)
+    if device.tracks_at_once == 0:
+        raise BoardError(
+            f"A packet of {device.hello.board} is too short for a step of a track.",
+            "Run episodes one after another.",
+        )
     room = device.begin_tracks(min(together, episodes))
     if room == 0:
         raise BoardError(

@@ -19,7 +19,7 @@ from ecedge.evolve.seat import Seat
 from ecedge.hil import within
 from ecedge.link import Device, DeviceMode, Limit
 from ecedge.model import Policy
-from ecedge.policy_file import load_policy
+from ecedge.policy_file import PolicyInfo, load_policy, save_policy
 from ecedge.training.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
@@ -262,6 +262,13 @@ def test_going_back_again_and_again_replays_in_the_time_of_its_generations(polic
 # -- where the device is left ----------------------------------------------------------------------
 
 
+def test_a_policy_of_something_else_is_not_the_confirmed_one(tmp_path, policy, opener):
+    finish(Run.begin(tmp_path / "run", replace(PLAN, generations=1), policy), opener)
+    save_policy(tmp_path / "run/policy.onnx", policy, PolicyInfo("CartPole-v1"))
+    with pytest.raises(StorageError, match=r"policy\.onnx is no policy of this run"):
+        Run.resume(tmp_path / "run")
+
+
 def test_a_run_that_fails_leaves_the_confirmed_policy(
     tmp_path, policy, device, opener, monkeypatch
 ):
@@ -308,11 +315,16 @@ def test_an_interrupted_run_leaves_the_device_with_the_confirmed_policy(tmp_path
         (["--limit", "1:-1"], "An output cannot be kept to 2048 ... -2048."),
         (["--limit", "0:1", "--limit", "0:1", "--limit", "0:1"], "There are 3 limits for 2"),
         (["--budget-travel", "-1"], "A budget of -1 travel is none"),
+        (["--budget-steps", "9", "--simulated", "1"], "threads that simulate members do neither."),
+        (["--limit", "0:1", "--simulated", "1"], "Devices keep limits and spend budgets; threads"),
+        (["--device", "nobody"], "nobody"),
+        (["--plant", "cart-pole"], "Add --clocked."),
     ],
 )
 def test_misuse_is_one_sentence(tmp_path, monkeypatch, words, complaint):
     monkeypatch.chdir(tmp_path)
     assert_misuse(ecedge("evolve", "CartPole-v1", "--neurons", "32", *words), complaint)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_evolve_tells_why_it_ended_and_what_was_spent(tmp_path):

@@ -447,6 +447,7 @@ def test_evolve_practises_and_goes_on(tmp_path):
         ),
         (["CartPole-v1", "--save-every", "3"], "Add --clocked."),
         (["Pendulum-v1", "--clocked"], "There is no plant like Pendulum-v1"),
+        (["--resume", "nowhere", "--alone", "3"], "A run goes on by the clock that it began with."),
         (
             [CHANGED, "--clocked"],
             "changes the plant, and the device has the one that it comes with",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import NoDevice, UsageError
 from .clocked import plant_source
 from .options import INTERRUPTED, AsJson, DeviceName, PlantFile, device_of
 from .train import folder_name, option
@@ -143,7 +143,7 @@ def evolve(
     from ..tasks import find_task
     from ..training.settings import Settings
 
-    check_clocked(clocked or resume is not None, period_ms, alone or save_every, plant)
+    check_clocked(clocked, resume is not None, period_ms, alone or save_every, plant)
     learners = device, rig, simulated, plant
     changes = {
         "generations": generations,
@@ -180,6 +180,7 @@ def evolve(
             certainty = 0.5
         numbers["limits"] = limits_of(limit or [], start.spec.n_act)
         plan = Plan(declared.declaration or task, certainty=certainty, **numbers)
+        plan.check_simulated(simulated)
         run = Run.begin(out or Path("runs") / f"evolve-{folder_name(task)}-seed{seed}", plan, start)
     try:
         with closing(learn(run)) as learning:
@@ -238,20 +239,29 @@ def find_learners(clocked: bool, task: str, device, rig, simulated: int, plant):
             )
         firmware = plant_source(found, declared, plant)
         return lambda run: practise(run, lambda: open_device(found, plant=firmware)), []
+    if plant:
+        raise UsageError("This run's plant is the host's.", "Leave out --plant.")
     if device is None and rig is not None:
         fleet = Fleet.of(read_rig(rig), simulated)
     elif device is None and simulated:
         fleet = Fleet({}, simulated)
     else:
         name = device or "virtual"
+        with suppress(NoDevice):  # it may come
+            device_of(name, rig)
         fleet = Fleet({"device": lambda: open_device(device_of(name, rig))}, simulated)
     return lambda run: run.by(fleet), list(fleet.devices)
 
 
-def check_clocked(clocked, period_ms, generations, plant) -> None:
+def check_clocked(clocked, resumed, period_ms, generations, plant) -> None:
     if period_ms is not None and not period_ms >= 0:
         raise UsageError(f"A period of {period_ms:g} ms cannot be; give 0 or more.")
-    if not clocked and (period_ms is not None or generations or plant):
+    if resumed and (clocked or period_ms is not None or generations):
+        raise UsageError(
+            "A run goes on by the clock that it began with.",
+            "Leave out --clocked, --period-ms, --alone and --save-every.",
+        )
+    if not (clocked or resumed) and (period_ms is not None or generations or plant):
         raise UsageError(
             "--period-ms, --alone, --save-every and --plant are of a device's own plant.",
             "Add --clocked.",

@@ -47,7 +47,7 @@ INT32 = np.iinfo(np.int32)
 KEPT = "Both are kept in the run's folder; look at the device's clock, supply and memory."
 
 #: why a device practises no more that has a budget
-SPENT = {
+USED_UP = {
     PracticeState.EPISODES: "the {episodes} episodes that the device may run are run",
     PracticeState.STEPS: "the {steps} steps that the device may take are taken",
     PracticeState.TIME: "the {ms} ms that the device may practise are over",
@@ -173,7 +173,7 @@ class Practised:
     def _end(self, now: Progress) -> Exception:
         """Why the device no longer practises that was told to: its budget, the plant, or the line's
         to mend."""
-        if why := SPENT.get(now.state):
+        if why := USED_UP.get(now.state):
             self._run.ending = why.format(**asdict(now))
             used_up = now.state.name.lower().replace("time", "seconds")
             self._run.spend(Spent(**{used_up: getattr(self._left(), used_up)}))

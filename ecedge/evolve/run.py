@@ -107,6 +107,14 @@ class Plan:
     def watch(self) -> Watch:
         return Watch(self.fall, self.patience)
 
+    def check_simulated(self, threads: int) -> None:
+        """Raises UsageError for what threads that simulate members cannot keep to."""
+        if threads and (self.limits or self.budget != Budget()):
+            raise UsageError(
+                "Devices keep limits and spend budgets; threads that simulate members do neither.",
+                "Leave out --simulated, or --limit and --budget-….",
+            )
+
     def origin(self, policy: Policy) -> Origin:
         step = step_size(self.learning_rate, self.population)
         return Origin(policy, self.seed, step, self.population, round(256 * self.certainty))
@@ -206,11 +214,7 @@ class Run:
     def by(self, fleet: Fleet) -> Iterator[Generation]:
         """Raises ClusterError when no device of the fleet is left; if there was but one, what was
         the matter with it, LockstepLost say."""
-        if self.plan.limits and fleet.simulated:
-            raise UsageError(
-                "Limits are kept by devices, and simulating threads have none.",
-                "Leave out --simulated, or --limit.",
-            )
+        self.plan.check_simulated(fleet.simulated)
         task = task_of(self.plan, self.twin.origin.policy)
         with self.opened(), FleetPopulation(fleet, task, Drawn(self)) as population:
             try:
@@ -352,10 +356,15 @@ class Run:
         if not self.policy_file.exists():
             return
         policy, info = load_policy(self.policy_file)
-        generation = info.training["generation"]
+        try:
+            generation, evaluation = (info.training[key] for key in ("generation", "evaluation"))
+        except (KeyError, TypeError) as error:
+            raise StorageError(
+                f"{self.policy_file} is no policy of this run.", "Put it elsewhere, and resume."
+            ) from error
         if generation > self.twin.generation:  # the lineage was cut behind its back
             return
-        self._best, self._confirmed = info.training["evaluation"], (policy, generation)
+        self._best, self._confirmed = evaluation, (policy, generation)
         for entry in read_log(self.folder / LOG):
             if not generation <= entry["generation"] < self.twin.generation:
                 continue
