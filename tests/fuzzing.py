@@ -46,6 +46,7 @@ FLAGS += ["-fno-strict-aliasing"]  # as ecedge.export.project says
 BYTES, REQUEST, WAIT, RESET, STEP, UPLOAD, BEGIN, DATA = 0, 1, 4, 6, 7, 8, 9, 10
 LIMIT, EPISODE, CLOCK, OPEN, BLOCK, HOSTED, ACT, EVOLVE, LEARN, PRACTICE, TRACKS = range(11, 22)
 HELLO_TO_ACT = range(14)
+MEMBER = 0x21
 UPLOAD_COMMIT = 6
 
 
@@ -119,6 +120,10 @@ def counted(data: bytes) -> bytes:
     return bytes([len(data)]) + data
 
 
+def wait(ms: int) -> bytes:
+    return struct.pack("<BH", WAIT, ms)
+
+
 def transfer(image: bytes) -> bytes:
     """An upload, as operations of fuzz_device.c."""
     chunks = [image[at : at + 92] for at in range(0, len(image), 92)]
@@ -137,13 +142,13 @@ def device_seeds() -> list[bytes]:
     lines = [bytes.fromhex(case["line"]) for case in cases("frames")]
     requests = [bytes([REQUEST, kind, 0]) for kind in HELLO_TO_ACT]
     steps = bytes([STEP]) + counted(bytes(range(10)))
-    episode = struct.pack("<BBH", RESET, 1, 100) + 3 * steps + struct.pack("<BH", WAIT, 101)
+    episode = struct.pack("<BBH", RESET, 1, 100) + 3 * steps + wait(101)
     changed = [struct.pack("<BBHB", UPLOAD, which, 48, bits) for which in (0, 1) for bits in (0, 1)]
     tick = struct.pack("<BH", CLOCK, 50)
     limit = struct.pack("<BB", LIMIT, 1) + counted(struct.pack("<hhH", -3, 5, 2))
     clocked = [
         limit + struct.pack("<BBBHHH", EPISODE, ends, verdict, 5, 60, silence) + 9 * tick
-        + struct.pack("<BH", WAIT, 11)
+        + wait(11)
         for ends, verdict, silence in ((3, 1, 0), (3, 2, 0), (0, 0, 0), (0, 0, 10), (255, 0, 0))
     ]  # fmt: skip
     # member 1, ranks of members 0 and 1, 255 words to be moved, probabilities told and set
@@ -155,6 +160,8 @@ def device_seeds() -> list[bytes]:
         (4, 4, 9, 9, 12),
     )
     generation = bytes([EVOLVE, 100, 2, 200]) + b"".join(bytes([LEARN, *each]) for each in learning)
+    # member 1, and an episode that it begins, with a silence of 100 ms
+    member = bytes([REQUEST, MEMBER - 1]) + counted(struct.pack("<III", 1, 1, 100))
     # turns, the plant's end and verdict, reward; 2 generations of 4 steps; silence to budgets
     practices = [
         bytes([PRACTICE, turns, ends, verdict, 1, 1, 3, *silence_to_time, 0])
@@ -166,12 +173,12 @@ def device_seeds() -> list[bytes]:
         )
     ]
     record = bytes([LEARN, 7, 0, 0, 3, 12])
-    left = bytes([PRACTICE, 5, 0, 0, 1, 0, 7, 100, 0, 0, 0, 0, 0]) + struct.pack("<BH", WAIT, 200)
+    left = bytes([PRACTICE, 5, 0, 0, 1, 0, 7, 100, 0, 0, 0, 0, 0]) + wait(200)
     alone = b"".join(practice + 9 * tick + record for practice in practices)
     act = struct.pack("<BHB4h", ACT, 50, 8, -300, -1, 2, 300)
     hosted = [
         limit + struct.pack("<BBBHHH", HOSTED, ends, verdict, 5, period, 100) + 6 * act
-        + struct.pack("<BH", WAIT, 101)
+        + wait(101)
         for ends, verdict, period in ((3, 1, 0), (3, 2, 60), (0, 0, 400), (255, 0, 0))
     ]  # fmt: skip
     images = [bytes.fromhex(case["image"]) for case in cases("images")]
@@ -184,6 +191,7 @@ def device_seeds() -> list[bytes]:
         blocks(200, 95, 2, 1, 0) + blocks(200, 20, 0, 0),
         *(upload + episode for upload in changed),
         changed[0] + generation + episode + generation,
+        changed[0] + bytes([EVOLVE, 100, 2, 200]) + 2 * (member + 3 * steps + wait(99)) + wait(2),
         changed[0] + bytes([EVOLVE, 100, 2, 200]) + left + alone,
         changed[0] + bytes([EVOLVE, 100, 20, 200]) + left,  # no room for records
         changed[0] + bytes([EVOLVE, 100, 3, 200]) + practices[0] + episode + alone + generation,

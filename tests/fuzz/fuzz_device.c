@@ -117,7 +117,8 @@ static void heed_reply(void)
     uint8_t type = reply_packet[0] & (uint8_t)~EC_PACKET_REPLY;
     bool leads = type == EC_RESET || type == EC_STEP || type == EC_EPISODE || type == EC_BEGIN || type == EC_ACT ||
                  (type == EC_RESULT && reply[1] == EC_MODE_CLOCKED) || type == EC_PRACTICE ||
-                 (type == EC_PROGRESS && reply[1] == EC_MODE_PRACTICE);
+                 (type == EC_PROGRESS && reply[1] == EC_MODE_PRACTICE) ||
+                 (type == EC_MEMBER && reply[1] == EC_MODE_RUN);
     led = led || (leads && reply[0] == EC_OK);
 }
 
