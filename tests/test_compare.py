@@ -117,7 +117,7 @@ def test_a_run_of_other_settings_is_left_alone(told):
 @pytest.mark.parametrize(
     "words, complaint",
     [
-        (["--networks", "one-bit,mlp"], "no kind of network 'mlp'"),
+        (["--networks", "one-bit,forest"], "no kind of network 'forest'"),
         (["--networks", "gru,gru"], "named once"),
         (["--seeds", 0], "0 seeds are no comparison"),
         (["--steps", 0], "cannot be done"),
@@ -164,6 +164,8 @@ def test_costs_are_what_the_formulas_say():
     assert cost["gru"].weight_bytes == 4 * (3 * 64 * (4 + 64 + 1) + 64 + 65 * 2)
     assert cost["gru"].additions == 3 * 64 * (4 + 64) + 64 * 2
     assert cost["lstm"].multiplies == 4 + 4 * 64 * (4 + 64) + 64 * 2 + 3 * 64
+    assert cost["mlp"].weight_bytes == 4 * (64 * (4 + 1) + 64 * (64 + 1) + 65 * 2)
+    assert cost["mlp"].multiplies == 4 + 64 * 4 + 64 * 64 + 64 * 2
 
 
 def test_a_sweep_goes_on_with_runs_of_fewer_steps(tmp_path):

@@ -31,7 +31,8 @@ from ecedge.training.rollout import evaluate
 from ecedge.training.settings import Settings
 from ecedge.training.trainer import Trainer
 
-REAL = ("rsnn", "gru", "lstm")
+DENSE = ("gru", "lstm", "mlp")
+REAL = ("rsnn", *DENSE)
 SPIKING = ("rsnn", "float64", "int16")
 FRACTION = 6
 
@@ -144,10 +145,10 @@ def logistic(x):
     return 1 / (1 + np.exp(-x))
 
 
-def gated(model: str, spec: NetworkSpec, weights, inputs):
+def dense(model: str, spec: NetworkSpec, weights, inputs):
     """(h, c, output) after each control step, in float64."""
-    n, gates = spec.n_neurons, {"gru": 3, "lstm": 4}[model]
-    sizes = [spec.n_obs * gates * n, n * gates * n, gates * n, n if model == "gru" else 0]
+    n, gates = spec.n_neurons, {"gru": 3, "lstm": 4, "mlp": 1}[model]
+    sizes = [spec.n_obs * gates * n, n * gates * n, gates * n, 0 if model == "lstm" else n]
     sizes += [n * spec.n_act, spec.n_act]
     w, u, b, d, out, e = np.split(weights.astype(float), np.cumsum(sizes)[:-1])
     w, u, out = w.reshape(-1, gates * n), u.reshape(n, -1), out.reshape(n, -1)
@@ -157,6 +158,9 @@ def gated(model: str, spec: NetworkSpec, weights, inputs):
         if model == "gru":
             r, z = logistic(x[0] + s[0]), logistic(x[1] + s[1])
             h = (1 - z) * np.tanh(x[2] + r * (s[2] + d)) + z * h
+        elif model == "mlp":
+            c = np.maximum(0, x[0])
+            h = np.maximum(0, c @ u + d)
         else:
             i, f, g, o = (a + b for a, b in zip(x, s, strict=True))
             c = logistic(f) * c + logistic(i) * np.tanh(g)
@@ -169,7 +173,7 @@ def case(model: str, spec: NetworkSpec, steps: int = 12):
     random = np.random.default_rng(spec.n_neurons)
     inputs = random.normal(0, 1.5, (steps, spec.n_obs))
     n = spec.n_neurons
-    if model in ("gru", "lstm"):
+    if model in DENSE:
         size = Rivals(model, spec, 1, threads=1).n_weights
         return (random.normal(size=size) * 0.3).astype(np.float32), inputs
     shape = spec.n_obs + n + spec.n_act, n
@@ -245,17 +249,17 @@ def test_int16_is_the_one_bit_network_where_eight_bits_do_not_saturate(form):
 
 
 @every_spec
-@pytest.mark.parametrize("model", ["gru", "lstm"])
-def test_a_gated_rival_is_its_definition_to_float32s_rounding(model, spec):
+@pytest.mark.parametrize("model", DENSE)
+def test_a_rival_without_spikes_is_its_definition_to_float32s_rounding(model, spec):
     weights, inputs = case(model, spec)
     for expected, got in zip(
-        gated(model, spec, weights, inputs), stepped(model, spec, weights, inputs), strict=True
+        dense(model, spec, weights, inputs), stepped(model, spec, weights, inputs), strict=True
     ):
         for one, other in zip(expected, got, strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=3e-5)
 
 
-@pytest.mark.parametrize("model", [*SPIKING, "gru", "lstm"])
+@pytest.mark.parametrize("model", [*SPIKING, *DENSE])
 def test_every_kernel_gives_the_same_bits(model):
     weights, inputs = case(model, SPECS[1])
     every = [np.hstack([np.hstack(x) for x in stepped(model, SPECS[1], weights, inputs, kernel=k)])
@@ -417,8 +421,8 @@ def test_real_synapses_keep_to_their_groups(form):
 
 
 def test_a_kind_that_there_is_not_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no kind of network 'mlp'; there are one-bit, rsnn"):
-        Trainer(small("mlp"), tmp_path / "run")
+    with pytest.raises(UsageError, match="no kind of network 'forest'; there are one-bit, rsnn"):
+        Trainer(small("forest"), tmp_path / "run")
 
 
 def test_a_run_ends_when_its_steps_are_done(tmp_path):

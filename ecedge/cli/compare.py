@@ -20,8 +20,8 @@ def compare(
         typer.Argument(help="A gymnasium id, `module:EnvId` of your own, or a task file (.toml)."),
     ],
     networks: Annotated[
-        str, typer.Option(help="Kinds to compare: one-bit, rsnn, gru, lstm.")
-    ] = "one-bit,rsnn,gru,lstm",
+        str, typer.Option(help="Kinds to compare: one-bit, rsnn, gru, lstm, mlp.")
+    ] = "one-bit,rsnn,gru,lstm,mlp",
     seeds: Annotated[int, typer.Option(help="Runs of each kind, with seeds from 0.")] = 3,
     steps: Annotated[
         int,

@@ -99,7 +99,7 @@ def train(
     input_gain: Annotated[float, option("The paper's K_in.")] = Settings.input_gain,
     kind: Annotated[
         str,
-        option("one-bit, or a rival of real numbers that no device runs: rsnn, gru, lstm."),
+        option("one-bit, or a rival of real numbers that no device runs: rsnn, gru, lstm, mlp."),
     ] = Settings.kind,
     es_sigma: Annotated[
         float, option("Rivals: deviation of a member's parameters, in their own size.")

@@ -16,6 +16,7 @@ MODELS = {
     "rsnn": (lib.EC_RIVAL_RSNN, np.float32),
     "gru": (lib.EC_RIVAL_GRU, np.float32),
     "lstm": (lib.EC_RIVAL_LSTM, np.float32),
+    "mlp": (lib.EC_RIVAL_MLP, np.float32),
     "float64": (lib.EC_RIVAL_FLOAT64, np.int8),
     "int16": (lib.EC_RIVAL_INT16, np.int8),
 }
@@ -89,14 +90,14 @@ class Rivals:
             check(lib.ec_rivals_step_part(self._rivals, word(first), count, *ends))
 
     def state(self, member: int) -> np.ndarray:
-        """(2, N) float64: c and v of a spiking model, h and c of a gated one."""
+        """(2, N) float64: c and v of a spiking model, h and c of others."""
         state = np.empty((2, self.spec.n_neurons))
         check(lib.ec_rivals_state(self._rivals, word(member), pointer(state, "double[]")))
         return state
 
     @property
     def counts(self) -> tuple[int, int]:
-        """(spikes, substeps of neurons) of all steps so far; nothing of a gated model."""
+        """(spikes, substeps of neurons) of all steps so far; nothing where none spike."""
         spikes, substeps = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         check(lib.ec_rivals_activity(self._rivals, spikes, substeps))
         return spikes[0], substeps[0]

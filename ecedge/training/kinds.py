@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from .gated import Gru, Lstm
+from .dense import Gru, Lstm, Mlp
 from .one_bit import OneBit
 from .rsnn import RealSpiking
 
-KINDS = {"one-bit": OneBit, "rsnn": RealSpiking, "gru": Gru, "lstm": Lstm}
+KINDS = {"one-bit": OneBit, "rsnn": RealSpiking, "gru": Gru, "lstm": Lstm, "mlp": Mlp}
 
 
 def find_kind(name: str):

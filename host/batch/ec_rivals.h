@@ -19,14 +19,15 @@
  * The one of int16 holds x, c and v in units of 2^-fraction; its x comes in these units. y is the
  * filtered output, 2048 for 1.0.
  *
- * Gated models, all in float, h and c 0 at reset, sigma the logistic function:
+ * Models that do not spike, all in float, h and c 0 at reset, sigma the logistic function:
  *
  *   gru       r, z = sigma(x W + h U + b)  n = tanh(x W + b + r (h U + d))  h = (1 - z) n + z h
  *   lstm      i, f, o = sigma(x W + h U + b)  g = tanh(x W + h U + b)  c = f c + i g  h = o tanh(c)
  *             y = h V + e
+ *   mlp       c = max(0, x W + b)  h = max(0, c U + d)  y = h V + e      two layers, no memory
  *
- *   weights:  W n_obs x G N | U N x G N | b G N | d N, gru alone | V N x n_act | e n_act
- *   gates:    gru r z n, lstm i f g o
+ *   weights:  W n_obs x G N | U N x G N | b G N | d N, not lstm | V N x n_act | e n_act
+ *   gates:    gru r z n, lstm i f g o, mlp one
  */
 #ifndef EC_RIVALS_H
 #define EC_RIVALS_H
@@ -36,8 +37,9 @@
 #define EC_RIVAL_RSNN    0
 #define EC_RIVAL_GRU     1
 #define EC_RIVAL_LSTM    2
-#define EC_RIVAL_FLOAT64 3
-#define EC_RIVAL_INT16   4
+#define EC_RIVAL_MLP     3
+#define EC_RIVAL_FLOAT64 4
+#define EC_RIVAL_INT16   5
 
 typedef struct ec_rivals ec_rivals;
 
@@ -65,10 +67,10 @@ int ec_rivals_step(ec_rivals *rivals, const double *input, const uint8_t *active
 int ec_rivals_step_part(ec_rivals *rivals, uint32_t first, uint32_t count, const double *input,
                         const uint8_t *active, double *output);
 
-/* A member's state: c and v of a spiking model, h and c of a gated one, N doubles each. */
+/* A member's state: c and v of a spiking model, h and c of others, N doubles each. */
 int ec_rivals_state(const ec_rivals *rivals, uint32_t member, double *state);
 
-/* Spikes and neuron substeps of all members since the batch was made; 0 and 0 of gated models. */
+/* Spikes and neuron substeps of all members since the batch was made; 0 and 0 where none spike. */
 int ec_rivals_activity(const ec_rivals *rivals, uint64_t *spikes, uint64_t *neuron_substeps);
 
 /* total[i] = sum over rows k of factor[k] noise[k][i], in the order of k: rows x columns floats. */

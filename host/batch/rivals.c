@@ -29,12 +29,19 @@ uint32_t ec_rivals_weight_bytes(const ec_spec *spec, uint32_t model)
         return 4 * ((n_obs + n + 1) * 3 * n + n + read_out);
     case EC_RIVAL_LSTM:
         return 4 * ((n_obs + n + 1) * 4 * n + read_out);
+    case EC_RIVAL_MLP:
+        return 4 * ((n_obs + n + 1) * n + n + read_out);
     case EC_RIVAL_FLOAT64:
     case EC_RIVAL_INT16:
         return (n_obs + n + n_act) * n;
     default:
         return 0;
     }
+}
+
+static bool spikes(uint32_t model)
+{
+    return model == EC_RIVAL_RSNN || model == EC_RIVAL_FLOAT64 || model == EC_RIVAL_INT16;
 }
 
 static size_t align(size_t bytes)
@@ -64,7 +71,7 @@ ec_rivals *ec_rivals_create(const ec_spec *spec, uint32_t model, uint32_t fracti
     if (!rivals)
         return NULL;
     rivals->model = &kernel->rivals[model];
-    rivals->spiking = model != EC_RIVAL_GRU && model != EC_RIVAL_LSTM;
+    rivals->spiking = spikes(model);
     rivals->population = population;
     rivals->shape = (ec_rival_shape){.spec = *spec, .fraction = fraction};
     /* An output vector is at most as long as one of 64 neurons. */

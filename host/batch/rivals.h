@@ -4,7 +4,7 @@
 
 #include "ec_rivals.h"
 
-#define EC_RIVAL_MODELS 5
+#define EC_RIVAL_MODELS 6
 
 /* A member's state: two vectors of N of the model's own number and n_act outputs, `vector` bytes
  * apart; spiking models list behind them the neurons that spiked last. */

@@ -77,7 +77,7 @@ static inline int16_t sat16(int32_t x)
 #define OUT(count)    ((count) * out)
 #include "spiking_body.h"
 
-/* Gated. */
+/* What does not spike. */
 
 /* e^x within 2 units of the last place. */
 static inline float exponential(float x)
@@ -124,13 +124,13 @@ static inline void add_product(float *restrict sum, const float *restrict x, uns
     }
 }
 
-static void reset_gated(const ec_rival_shape *shape, uint8_t *state)
+static void reset_dense(const ec_rival_shape *shape, uint8_t *state)
 {
     (void)shape;
     (void)state; /* all 0, as it is */
 }
 
-static void show_gated(const ec_rival_shape *shape, const uint8_t *state, double *numbers)
+static void show_dense(const ec_rival_shape *shape, const uint8_t *state, double *numbers)
 {
     const unsigned n = shape->spec.n_neurons;
     const float *h = (const float *)(const void *)state;
@@ -141,6 +141,12 @@ static void show_gated(const ec_rival_shape *shape, const uint8_t *state, double
     }
 }
 
+static inline void narrow(float *restrict x, const double *restrict input, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        x[i] = (float)input[i];
+}
+
 /* What the gates get of the inputs, bias included, and of h; returns the weights behind U. */
 static inline const float *weigh_gates(const ec_spec *spec, unsigned gates, const float *w, const float *h,
                                        const double *input, float *of_input, float *of_state)
@@ -148,8 +154,7 @@ static inline const float *weigh_gates(const ec_spec *spec, unsigned gates, cons
     const unsigned n = spec->n_neurons, columns = gates * n;
     const float *u = w + spec->n_obs * columns, *bias = u + n * columns;
     float x[1024];
-    for (unsigned i = 0; i < spec->n_obs; i++)
-        x[i] = (float)input[i];
+    narrow(x, input, spec->n_obs);
     memcpy(of_input, bias, columns * sizeof *bias);
     memset(of_state, 0, columns * sizeof *of_state);
     add_product(of_input, x, spec->n_obs, w, columns);
@@ -202,11 +207,36 @@ static uint32_t step_lstm(const ec_rival_shape *shape, const void *weights, uint
     return 0;
 }
 
+/* layer = max(0, bias + x w) */
+static inline void rectify(float *restrict layer, const float *restrict bias, const float *restrict x,
+                           unsigned n_in, const float *restrict w, unsigned n)
+{
+    memcpy(layer, bias, n * sizeof *layer);
+    add_product(layer, x, n_in, w, n);
+    for (unsigned i = 0; i < n; i++)
+        layer[i] = layer[i] > 0.0f ? layer[i] : 0.0f;
+}
+
+static uint32_t step_mlp(const ec_rival_shape *shape, const void *weights, uint8_t *state,
+                         const double *input, double *output)
+{
+    const unsigned n = shape->spec.n_neurons, n_obs = shape->spec.n_obs;
+    float *h = (float *)(void *)state, *c = (float *)(void *)(state + shape->vector);
+    const float *w = weights, *u = w + n_obs * n, *b = u + n * n, *d = b + n;
+    float x[1024];
+    narrow(x, input, n_obs);
+    rectify(c, b, x, n_obs, w, n);
+    rectify(h, d, c, n, u, n);
+    read_out(&shape->spec, h, d + n, output);
+    return 0;
+}
+
 #define RIVALS                                                                                     \
     {                                                                                              \
         [EC_RIVAL_RSNN] = {4, reset_rsnn, step_rsnn, show_rsnn},                                   \
-        [EC_RIVAL_GRU] = {4, reset_gated, step_gru, show_gated},                                   \
-        [EC_RIVAL_LSTM] = {4, reset_gated, step_lstm, show_gated},                                 \
+        [EC_RIVAL_GRU] = {4, reset_dense, step_gru, show_dense},                                   \
+        [EC_RIVAL_LSTM] = {4, reset_dense, step_lstm, show_dense},                                 \
+        [EC_RIVAL_MLP] = {4, reset_dense, step_mlp, show_dense},                                   \
         [EC_RIVAL_FLOAT64] = {8, reset_float64, step_float64, show_float64},                       \
         [EC_RIVAL_INT16] = {2, reset_int16, step_int16, show_int16},                               \
     }

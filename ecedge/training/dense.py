@@ -1,4 +1,5 @@
-"""The paper's baselines that do not spike: GRU and LSTM, `neurons` units each."""
+"""Rivals that do not spike: the paper's GRU and LSTM, `neurons` units each, and the MLP that other
+toolkits put on a chip, two layers of `neurons`."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ from .cost import Cost
 from .real import RealKind
 
 
-class Gated(RealKind):
+class Dense(RealKind):
     """w = p / sqrt(fan-in), p ~ N(0, 1); biases begin at 0. Inputs and state add up in a gate, so
     each has a fan-in of its own."""
 
-    gates: int
+    gates: int  # columns of weights a unit
+    products: int  # of a unit itself, once its sums are there
 
     def __init__(self, settings, task):
         super().__init__(settings, task)
@@ -37,16 +39,20 @@ class Gated(RealKind):
         return parameters * self._scale
 
     def cost(self, activity):
-        """A product and an addition for every weight that is no bias, three products a unit."""
+        """A product and an addition for every weight that is no bias."""
         spec = self.spec
         n = spec.n_neurons
         products = self.gates * n * (spec.n_obs + n) + n * spec.n_act
-        return Cost(4 * self.n_parameters, products, spec.n_obs + products + 3 * n)
+        return Cost(4 * self.n_parameters, products, spec.n_obs + products + self.products * n)
 
 
-class Gru(Gated):
-    model, gates = "gru", 3
+class Gru(Dense):
+    model, gates, products = "gru", 3, 3
 
 
-class Lstm(Gated):
-    model, gates = "lstm", 4
+class Lstm(Dense):
+    model, gates, products = "lstm", 4, 3
+
+
+class Mlp(Dense):
+    model, gates, products = "mlp", 1, 0
