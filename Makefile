@@ -5,6 +5,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 # Programs the tests need beyond Python packages, and the Debian packages that hold them.
 PROGRAMS := clang:clang qemu-aarch64:qemu-user qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf avr-gcc:gcc-avr cppcheck:cppcheck node:nodejs npm:npm
+# Compilers for other processors under Linux, and what Debian calls these: with a C library each.
+CROSS    := aarch64-linux-gnu:arm64 arm-linux-gnueabi:armel
 # The same of libraries: MuJoCo draws with OSMesa where there is no screen. What ends in .so comes with
 # its headers: the emulator of AVRs is compiled.
 LIBRARIES := libOSMesa:libosmesa6 libsimavr.so$$:libsimavr-dev libelf.so$$:libelf-dev
@@ -137,6 +139,10 @@ packages:
 	$(FUZZER_LINKS) || missing="$$missing libclang-rt-dev"; \
 	for entry in $(PROGRAMS); do \
 	  command -v $${entry%%:*} >/dev/null || missing="$$missing $${entry##*:}"; \
+	done; \
+	for entry in $(CROSS); do \
+	  echo '#include <stdio.h>' | $${entry%%:*}-gcc -E -xc - >/dev/null 2>&1 \
+	    || missing="$$missing gcc-$${entry%%:*} libc6-dev-$${entry##*:}-cross"; \
 	done; \
 	for entry in $(LIBRARIES); do \
 	  [ ! -x /sbin/ldconfig ] || /sbin/ldconfig -p | grep -q $${entry%%:*} || missing="$$missing $${entry##*:}"; \
