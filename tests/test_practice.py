@@ -20,7 +20,7 @@ from ecedge.boards.build import build
 from ecedge.boards.emulator import launch
 from ecedge.devices import connect_running, open_device
 from ecedge.errors import DeviceRefused, LinkError, LockstepLost, UsageError
-from ecedge.evolve import Lineage, Plan, Run, policy_from_scratch, practise, replay
+from ecedge.evolve import Lineage, Plan, Run, clocked, policy_from_scratch, practise, replay
 from ecedge.evolve.clocked import Practised
 from ecedge.link import (
     Device,
@@ -128,6 +128,20 @@ def test_who_comes_back_learns_what_the_device_did_alone(tmp_path, policy, clean
         assert practice.progress(device).generation == PLAN.generations
         monkeypatch.setattr("ecedge.evolve.clocked.Evolving", None)  # it goes on from there
         assert finish(Run.resume(tmp_path / "run"), stay) == clean
+
+
+def test_a_twin_that_takes_long_does_not_keep_the_device_waiting(tmp_path, policy, monkeypatch):
+    of_member = clocked.replay
+
+    def slow(*words):
+        time.sleep(1.6)
+        return of_member(*words)
+
+    monkeypatch.setattr(clocked, "replay", slow)
+    monkeypatch.setattr(clocked, "SILENCE_MS", 1000)
+    plan = replace(PLAN, population=2, generations=1, period_ms=100.0, horizon=20)
+    (learned,) = practise(Run.begin(tmp_path / "run", plan, policy), opener)
+    assert learned.losses == 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict
 
@@ -111,12 +112,13 @@ class Practised:
 
     def follow(self) -> Record:
         """The twin's generation, as the device ran it and learned from it."""
-        expected = Expected(self._earned, self._twin.origin.population)
-        record = self._insist(lambda device: self._await(device, expected))
         twin = self._twin
-        for member, (told, wanted) in enumerate(zip(record.fitness, expected.all(), strict=True)):
+        with Expected(self._earned, twin.origin.population) as expected:
+            record = self._insist(lambda device: self._await(device, expected))
+            earned = expected.all()
+        for member, (told, wanted) in enumerate(zip(record.fitness, earned, strict=True)):
             if wanted is not None and told != wanted:
-                self._keep(twin.taught(centered_ranks(np.array(expected.all()))))
+                self._keep(twin.taught(centered_ranks(np.array(earned))))
                 raise LockstepLost(
                     f"Member {member} of generation {twin.generation} earned "
                     f"{told / REWARD_ONE:g} on the device, {wanted / REWARD_ONE:g} with its twin.",
@@ -159,15 +161,15 @@ class Practised:
 
     def _await(self, device: Device, expected: Expected) -> Record:
         generation, pause, begun = self._twin.generation, ASK_SOON, False
+        expected.compute()
         while (now := practice.progress(device)).generation <= generation:
             if not now.runs:
                 if begun:
                     raise self._end(now)
                 practice.begin_practice(device, self._terms(device, now))
                 begun = True
-            elif not expected.compute_one():
-                time.sleep(pause)
-                pause = min(1.5 * pause, ASK_LATE)
+            time.sleep(pause)
+            pause = min(1.5 * pause, ASK_LATE)
         return practice.record(device, generation, self._twin.origin.population)
 
     def _end(self, now: Progress) -> Exception:
@@ -267,24 +269,32 @@ class Practised:
 
 
 class Expected:
-    """What members earn with the twin, computed while the device is at it."""
+    """What members earn with the twin, computed while the device is at it, on a thread of its own:
+    the device hears of its host in time, however long an episode takes here."""
 
     def __init__(self, earned: Callable[[int], int | None], population: int):
         self._earned = earned
         self._population = population
-        self._fitness: list[int | None] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._fitness: Future | None = None
+        self._wanted = True
 
-    def compute_one(self) -> bool:
-        """False: there are all of them."""
-        if len(self._fitness) == self._population:
-            return False
-        self._fitness.append(self._earned(len(self._fitness)))
-        return True
+    def __enter__(self) -> Expected:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._wanted = False
+        self._thread.shutdown(wait=False)  # the device's safety does not wait for an episode here
+
+    def compute(self) -> None:
+        """Begins to, unless that was done before."""
+        self._fitness = self._fitness or self._thread.submit(self._compute)
 
     def all(self) -> list[int | None]:
-        while self.compute_one():
-            pass
-        return self._fitness
+        return self._fitness.result()
+
+    def _compute(self) -> list[int | None]:
+        return [self._earned(member) for member in range(self._population) if self._wanted]
 
 
 def has_loaded(device: Device) -> bool:
