@@ -40,6 +40,7 @@ TASKS = [
 ]
 NEURONS, SUBSTEPS, POPULATION = 256, 16, 256
 GENERATIONS = 3  # of a turn
+HORIZON = 100  # steps of an episode, as training begins: a robot that never falls runs a thousand
 RAW_STEPS = 60  # control steps of mujoco.batch a turn
 
 
@@ -96,13 +97,13 @@ class Race:
             steps = 0
             for seed in seeds:
                 moments = learner.begin()
-                rollout = population.roll_out(seed, moments)
+                rollout = population.roll_out(seed, moments, HORIZON)
                 learner.finish(rollout.returns, moments)
                 steps += rollout.steps
             trained = time.perf_counter() - begun
             population.networks = Player(recorder)
             begun = time.perf_counter()
-            again = sum(population.roll_out(seed).steps for seed in seeds)
+            again = sum(population.roll_out(seed, horizon=HORIZON).steps for seed in seeds)
             played = time.perf_counter() - begun
         assert again == steps
         begun = time.perf_counter()
