@@ -29,9 +29,11 @@
 
 #include <simavr/avr_uart.h>
 #include <simavr/sim_avr.h>
+#include <simavr/sim_io.h>
 #include <simavr/sim_irq.h>
 
 #define UART        '0'
+#define BYTE_BITS   10        /* 8N1, as ecedge's lines are */
 #define FLASH_END   0x800000u /* where the ELF file's addresses of memory begin */
 #define BATCH       1000      /* cycles that pass without a look at the line, where no timer ends */
 #define SLICE       100       /* of those between looks at the network */
@@ -48,7 +50,7 @@ typedef struct {
 } queue;
 
 static avr_t *avr;
-static avr_irq_t *uart_input;
+static avr_uart_t *uart;
 static bool uart_takes; /* its queue is not full */
 static int server = -1;
 static int client = -1;
@@ -224,7 +226,16 @@ static void on_sent(struct avr_irq_t *irq, uint32_t byte, void *context)
         outgoing.bytes[outgoing.end++] = (uint8_t)byte;
 }
 
-/* The UART asks for bytes until it is full, and again when it has handed them over. */
+static void feed(void)
+{
+    while (uart_takes && held(&incoming) > 0) {
+        avr_raise_irq(uart->io.irq + UART_IRQ_INPUT, incoming.bytes[incoming.begin++]);
+        moved = avr->cycle;
+    }
+}
+
+/* The UART asks for bytes until it is full, and again when it has handed them over: those that follow
+ * at once come a byte's time later, as on a line that is never idle. */
 static void on_full(struct avr_irq_t *irq, uint32_t full, void *context)
 {
     (void)irq;
@@ -238,31 +249,42 @@ static void on_empty(struct avr_irq_t *irq, uint32_t empty, void *context)
     (void)irq;
     (void)context;
     moved = avr->cycle;
-    if (empty)
+    if (empty) {
         uart_takes = true;
+        feed();
+    }
 }
 
-static void feed(void)
+/* libsimavr's own count has a parity bit, which makes a line a tenth slower than the chip's. */
+static void on_divisor(avr_t *chip, avr_io_addr_t address, uint8_t value, void *context)
 {
-    while (uart_takes && held(&incoming) > 0) {
-        avr_raise_irq(uart_input, incoming.bytes[incoming.begin++]);
-        moved = avr->cycle;
+    (void)address;
+    (void)value;
+    (void)context;
+    unsigned divisor = 1u + avr_regbit_get(chip, uart->ubrrl) + 256u * avr_regbit_get(chip, uart->ubrrh);
+    unsigned bit = divisor * (avr_regbit_get(chip, uart->u2x) ? 8u : 16u);
+    uart->cycles_per_byte = BYTE_BITS * bit;
+}
+
+static avr_uart_t *find_uart(void)
+{
+    for (avr_io_t *io = avr->io_port; io; io = io->next) {
+        avr_uart_t *found = (avr_uart_t *)io;
+        if (strcmp(io->kind, "uart") == 0 && found->name == UART)
+            return found;
     }
+    fail("libsimavr knows no USART0 of the %s.", avr->mmcu);
+    return NULL;
 }
 
 static void connect_line(void)
 {
-    uint32_t flags = 0;
-    avr_irq_t *irq = avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ(UART), UART_IRQ_INPUT);
-    if (!irq)
-        fail("libsimavr knows no USART0 of the %s.", avr->mmcu);
-    avr_ioctl(avr, AVR_IOCTL_UART_GET_FLAGS(UART), &flags);
-    flags &= ~(uint32_t)(AVR_UART_FLAG_STDIO | AVR_UART_FLAG_POLL_SLEEP);
-    avr_ioctl(avr, AVR_IOCTL_UART_SET_FLAGS(UART), &flags);
-    uart_input = irq;
-    avr_irq_register_notify(irq - UART_IRQ_INPUT + UART_IRQ_OUTPUT, on_sent, NULL);
-    avr_irq_register_notify(irq - UART_IRQ_INPUT + UART_IRQ_OUT_XON, on_empty, NULL);
-    avr_irq_register_notify(irq - UART_IRQ_INPUT + UART_IRQ_OUT_XOFF, on_full, NULL);
+    uart = find_uart();
+    uart->flags &= ~(uint32_t)(AVR_UART_FLAG_STDIO | AVR_UART_FLAG_POLL_SLEEP);
+    avr_register_io_write(avr, uart->ubrrl.reg, on_divisor, NULL);
+    avr_irq_register_notify(uart->io.irq + UART_IRQ_OUTPUT, on_sent, NULL);
+    avr_irq_register_notify(uart->io.irq + UART_IRQ_OUT_XON, on_empty, NULL);
+    avr_irq_register_notify(uart->io.irq + UART_IRQ_OUT_XOFF, on_full, NULL);
 }
 
 /* ---- time ---- */
