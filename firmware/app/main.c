@@ -75,7 +75,7 @@ int main(int argc, char **argv)
         return 1; /* the rig is safe */
 
     for (;;) {
-        uint8_t bytes[64];
+        uint8_t bytes[16];
         ec_device_poll(&device, ec_port_milliseconds());
         ec_port_set_baud(device.baud);
         uint32_t wait = ec_device_clock(&device);

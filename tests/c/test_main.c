@@ -51,24 +51,37 @@ static uint32_t request(uint8_t *line, uint8_t type, uint16_t sequence, uint8_t 
     return ec_frame_encode(line, packet, EC_PACKET_HEADER + size);
 }
 
-/* HELLO, RESET, STEP, and nothing more. */
-uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
+static uint32_t ask(uint8_t *line, uint16_t sequence)
 {
-    static uint16_t asked;
     uint8_t payload[64] = {0};
-    (void)capacity;
-    switch (++asked) {
+    switch (sequence) {
     case 1:
         ec_put32(payload, EC_LINK_MAGIC);
-        return request(bytes, EC_HELLO, asked, payload, 6);
+        return request(line, EC_HELLO, sequence, payload, 6);
     case 2:
         ec_put32(payload + 4, SILENCE_MS);
-        return request(bytes, EC_RESET, asked, payload, 8);
+        return request(line, EC_RESET, sequence, payload, 8);
     case 3:
-        return request(bytes, EC_STEP, asked, payload, 2u * ec_get16((const uint8_t *)ec_policy_image + 12));
+        return request(line, EC_STEP, sequence, payload, 2u * ec_get16((const uint8_t *)ec_policy_image + 12));
     default:
         return 0;
     }
+}
+
+/* HELLO, RESET, STEP, and nothing more. */
+uint32_t ec_port_read(uint8_t *bytes, uint32_t capacity)
+{
+    static uint8_t line[EC_FRAME_SIZE(EC_PACKET_SIZE(64))];
+    static uint32_t read, size;
+    static uint16_t asked;
+    if (read == size) {
+        read = 0;
+        size = ask(line, ++asked);
+    }
+    uint32_t count = size - read < capacity ? size - read : capacity;
+    memcpy(bytes, line + read, count);
+    read += count;
+    return count;
 }
 
 void ec_port_write(const uint8_t *bytes, uint32_t length)
