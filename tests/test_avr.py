@@ -23,6 +23,7 @@ from ecedge.boards.objects import Objects, program_image
 from ecedge.devices import connect_running, open_device
 from ecedge.errors import DoesNotFit, ToolError, WorldError
 from ecedge.link import PolicySource
+from ecedge.link.messages import MessageType, Status
 from ecedge.model import NetworkSpec, ObservationMap, Policy
 
 UNO = find_board("uno")
@@ -274,6 +275,19 @@ def test_line_loses_no_byte_of_a_burst(echo):
             assert data
             got += data
     assert got == sent
+
+
+@needs_avr
+@needs_simavr
+def test_byte_of_the_line_takes_ten_bits_and_the_next_follows_at_once():
+    bit = 17 / 2e6  # 115,200 baud, as near as the chip comes
+    with open_device("uno") as device:
+        device.transport.write(bytes(500))  # empty frames: the line is busy all the time
+        question = device.ask(MessageType.STATUS, queued=500)
+        device.transport.write(bytes(4000))
+        began = Status.unpack(device.answer(question)).uptime_ms
+        taken = device.status().uptime_ms - began
+    assert taken == pytest.approx(1000 * 4000 * 10 * bit, abs=10)
 
 
 def test_line_has_one_host_at_a_time_and_then_the_next(echo):
