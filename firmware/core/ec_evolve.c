@@ -127,57 +127,52 @@ void ec_evolve_soften(ec_evolve *evolve, const uint32_t *synapses, uint8_t one)
     }
 }
 
-/* -- the gradient ------------------------------------------------------------------------------------ */
-
-/* Members whose synapses of a word wait to be added up, all at once: so a few sums stay in registers.
- * Two lanes share a word, 16 bits each, as long as no sum can leave them. */
-#define WAITING_MOST 16u
-#define SUM_MOST     0x7FFF
-#define TWO_LANES    0x00010001u
-
-typedef struct {
-    struct {
-        uint32_t theta;
-        uint32_t rank;
-    } member[WAITING_MOST];
-    uint32_t count;
-    int32_t room; /* what the sums can still take */
-} crowd;
-
-/* Adds the crowd to the gradient and empties it. */
-static void crowd_leave(crowd *waiting, int32_t *gradient)
+/* Matrices of 2^levels x 2^levels bits that lie side by side in so many rows, each to its transpose: bit i
+ * of matrix m in row p becomes bit p of matrix m in row i. */
+EC_INLINE void transpose(uint32_t *row, unsigned levels)
 {
-    for (unsigned first = 0; first < 16; first += 8) {
-        uint32_t sum[8] = {0};
-        for (uint32_t k = 0; k < waiting->count; k++) {
-            uint32_t theta = waiting->member[k].theta >> first;
-            uint32_t rank = waiting->member[k].rank;
-            EC_UNROLL for (unsigned i = 0; i < 8; i++) sum[i] += ((theta >> i) & TWO_LANES) * rank;
-        }
-        EC_UNROLL for (unsigned i = 0; i < 8; i++)
+    const unsigned size = 1u << levels;
+    static const uint32_t mask[3] = {0x55555555u, 0x33333333u, 0x0F0F0F0Fu};
+    EC_UNROLL for (unsigned level = 0; level < levels; level++)
+    {
+        const unsigned apart = 1u << level;
+        EC_UNROLL for (unsigned p = 0; p < size; p++)
         {
-            int32_t low = ec_signed16((uint16_t)sum[i]);
-            gradient[first + i] += low;
-            gradient[first + i + 16] += ec_signed16((uint16_t)((sum[i] - (uint32_t)low) >> 16));
+            if (p & apart)
+                continue;
+            uint32_t differ = ((row[p] >> apart) ^ row[p + apart]) & mask[level];
+            row[p] ^= differ << apart;
+            row[p + apart] ^= differ;
         }
     }
-    waiting->count = 0;
-    waiting->room = SUM_MOST;
 }
 
-/* A rank that the sums can't take at once comes in parts. */
-EC_INLINE void crowd_enter(crowd *waiting, uint32_t theta, int32_t rank, int32_t *gradient)
+/* -- the gradient ------------------------------------------------------------------------------------ */
+
+/* Members whose synapses of a word are added up at once: sum[b] is of the ranks of those that b has a
+ * bit for, so that a synapse gets the one sum that says who has it. */
+#define FEW  4u /* transpose knows them as 2 levels */
+#define LAST ((1u << FEW) - 1u)
+
+typedef struct {
+    int32_t sum[LAST + 1u];
+    int32_t rank[FEW];
+    uint32_t theta[FEW];
+} few_members;
+
+/* theta is lost. */
+EC_APART void add_few(few_members *few, int32_t *gradient)
 {
-    while (rank) {
-        int32_t part = ec_clamp(rank, -SUM_MOST, SUM_MOST);
-        int32_t need = part < 0 ? -part : part;
-        if (waiting->count == WAITING_MOST || waiting->room < need)
-            crowd_leave(waiting, gradient);
-        waiting->member[waiting->count].theta = theta;
-        waiting->member[waiting->count].rank = (uint32_t)part;
-        waiting->count++;
-        waiting->room -= need;
-        rank -= part;
+    few->sum[0] = 0;
+    EC_UNROLL for (unsigned k = 0; k < FEW; k++)
+    {
+        const unsigned half = 1u << k;
+        EC_UNROLL for (unsigned i = 0; i < half; i++) few->sum[half + i] = few->sum[i] + few->rank[k];
+    }
+    transpose(few->theta, 2);
+    for (unsigned i = 0; i < FEW; i++) {
+        uint32_t theta = few->theta[i];
+        EC_UNROLL for (unsigned j = 0; j < 32; j += FEW) gradient[i + j] += few->sum[theta >> j & LAST];
     }
 }
 
@@ -185,16 +180,24 @@ static void gradient_of(const ec_rho *rho, const schedule *key, uint32_t word, c
                         uint32_t population, int32_t *gradient)
 {
     rests rest = rests_of(rho->plane);
-    crowd waiting;
-    waiting.count = 0;
-    waiting.room = SUM_MOST;
+    few_members few = {.theta = {0}};
+    unsigned n = 0;
     for (unsigned i = 0; i < 32; i++)
         gradient[i] = 0;
     for (uint32_t member = 0; member < population; member++) {
-        if (ranks[member])
-            crowd_enter(&waiting, sample(rho->plane, &rest, key, member, word), ranks[member], gradient);
+        if (!ranks[member])
+            continue;
+        few.theta[n] = sample(rho->plane, &rest, key, member, word);
+        few.rank[n] = ranks[member];
+        n = (n + 1u) % FEW;
+        if (n == 0)
+            add_few(&few, gradient);
     }
-    crowd_leave(&waiting, gradient);
+    if (n == 0)
+        return;
+    for (; n < FEW; n++)
+        few.rank[n] = 0;
+    add_few(&few, gradient);
 }
 
 void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
@@ -276,23 +279,10 @@ void ec_evolve_update(ec_evolve *evolve, uint32_t first, uint32_t count, const i
 
 /* -- planes ------------------------------------------------------------------------------------------ */
 
-/* Four matrices of 8 x 8 bits, one a byte, each to its transpose: bit i of byte b of row p becomes bit p
- * of byte b of row i. So a byte is the number of synapse 8 b + i. */
-static void transpose(uint32_t *row)
+/* Bit i of byte b of plane p to bit p of byte b of row i: a byte is the number of synapse 8 b + i. */
+EC_APART void transpose_bytes(uint32_t *row)
 {
-    static const uint32_t mask[3] = {0x55555555u, 0x33333333u, 0x0F0F0F0Fu};
-    EC_UNROLL for (unsigned level = 0; level < 3; level++)
-    {
-        const unsigned apart = 1u << level;
-        EC_UNROLL for (unsigned p = 0; p < 8; p++)
-        {
-            if (p & apart)
-                continue;
-            uint32_t differ = ((row[p] >> apart) ^ row[p + apart]) & mask[level];
-            row[p] ^= differ << apart;
-            row[p + apart] ^= differ;
-        }
-    }
+    transpose(row, 3);
 }
 
 void ec_rho_pack(ec_rho *rho, const uint8_t *bytes)
@@ -301,7 +291,7 @@ void ec_rho_pack(ec_rho *rho, const uint8_t *bytes)
     for (unsigned i = 0; i < 8; i++)
         row[i] = bytes[i] | (uint32_t)bytes[i + 8] << 8 | (uint32_t)bytes[i + 16] << 16 |
                  (uint32_t)bytes[i + 24] << 24;
-    transpose(row);
+    transpose_bytes(row);
     for (unsigned p = 0; p < 8; p++)
         rho->plane[p] = row[7 - p];
 }
@@ -311,7 +301,7 @@ void ec_rho_unpack(const ec_rho *rho, uint8_t *bytes)
     uint32_t row[8];
     for (unsigned p = 0; p < 8; p++)
         row[7 - p] = rho->plane[p];
-    transpose(row);
+    transpose_bytes(row);
     for (unsigned i = 0; i < 32; i++)
         bytes[i] = (uint8_t)(row[i % 8] >> (i / 8 * 8));
 }
