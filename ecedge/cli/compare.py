@@ -32,7 +32,7 @@ def compare(
     ] = None,
     population: Annotated[int, typer.Option(help="Members of a generation.")] = Settings.population,
     neurons: Annotated[
-        int, typer.Option(help="Neurons, or units of GRU and LSTM; a multiple of 32.")
+        int, typer.Option(help="Neurons, or units of GRU, LSTM and MLP; a multiple of 32.")
     ] = Settings.neurons,
     horizon: Annotated[
         int | None, typer.Option(help="The most steps of a training episode.")
