@@ -253,6 +253,7 @@ def encode_mp4(frames: Iterator[Image], fps: float) -> tuple[bytes, float]:
             str(path),
             first.size,
             fps=fps,
+            codec="libx264",  # it looks for one by itself otherwise, and trips over a broken ffmpeg
             quality=8,
             macro_block_size=2,
             ffmpeg_log_level="error",
