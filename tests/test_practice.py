@@ -144,6 +144,16 @@ def test_a_twin_that_takes_long_does_not_keep_the_device_waiting(tmp_path, polic
     assert learned.losses == 0
 
 
+def test_a_twin_that_fails_is_told_while_the_device_still_practises():
+    def fails(member: int) -> int:
+        raise LinkError(f"member {member}")
+
+    with clocked.Expected(fails, 2) as expected:
+        with pytest.raises(LinkError, match="member 0"):
+            while True:  # the test's own time limit ends it
+                expected.compute()
+
+
 @pytest.mark.parametrize(
     "changes", [{"certainty": 0.8}, {"horizon": 29}, {"learning_rate": 0.2}, {"population": 6}]
 )

@@ -161,13 +161,13 @@ class Practised:
 
     def _await(self, device: Device, expected: Expected) -> Record:
         generation, pause, begun = self._twin.generation, ASK_SOON, False
-        expected.compute()
         while (now := practice.progress(device)).generation <= generation:
             if not now.runs:
                 if begun:
                     raise self._end(now)
                 practice.begin_practice(device, self._terms(device, now))
                 begun = True
+            expected.compute()
             time.sleep(pause)
             pause = min(1.5 * pause, ASK_LATE)
         return practice.record(device, generation, self._twin.origin.population)
@@ -287,10 +287,14 @@ class Expected:
         self._thread.shutdown(wait=False)  # the device's safety does not wait for an episode here
 
     def compute(self) -> None:
-        """Begins to, unless that was done before."""
-        self._fitness = self._fitness or self._thread.submit(self._compute)
+        """Begins to; raises what has gone wrong since."""
+        if self._fitness is None:
+            self._fitness = self._thread.submit(self._compute)
+        elif self._fitness.done():
+            self._fitness.result()
 
     def all(self) -> list[int | None]:
+        self.compute()
         return self._fitness.result()
 
     def _compute(self) -> list[int | None]:
