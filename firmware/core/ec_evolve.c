@@ -151,8 +151,9 @@ EC_INLINE void transpose(uint32_t *row, unsigned levels)
 
 /* Members whose synapses of a word are added up at once: sum[b] is of the ranks of those that b has a
  * bit for, so that a synapse gets the one sum that says who has it. */
-#define FEW  4u /* transpose knows them as 2 levels */
-#define LAST ((1u << FEW) - 1u)
+#define FEW_LEVELS 2u
+#define FEW        (1u << FEW_LEVELS)
+#define LAST       ((1u << FEW) - 1u)
 
 typedef struct {
     int32_t sum[LAST + 1u];
@@ -169,7 +170,7 @@ EC_APART void add_few(few_members *few, int32_t *gradient)
         const unsigned half = 1u << k;
         EC_UNROLL for (unsigned i = 0; i < half; i++) few->sum[half + i] = few->sum[i] + few->rank[k];
     }
-    transpose(few->theta, 2);
+    transpose(few->theta, FEW_LEVELS);
     for (unsigned i = 0; i < FEW; i++) {
         uint32_t theta = few->theta[i];
         EC_UNROLL for (unsigned j = 0; j < 32; j += FEW) gradient[i + j] += few->sum[theta >> j & LAST];
