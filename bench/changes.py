@@ -61,6 +61,8 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("build/story"))
     arguments = parser.parse_args()
+    if min(arguments.seeds, arguments.episodes) < 1:
+        parser.error("there is nothing to judge by less than one seed and one episode")
     words = np.random.SeedSequence(JUDGED).generate_state(arguments.episodes)
     episodes = [int(word) >> 1 for word in words]
     try:

@@ -10,8 +10,8 @@ from .real import RealKind
 
 
 class Dense(RealKind):
-    """w = p / sqrt(fan-in), p ~ N(0, 1); biases begin at 0. Inputs and state add up in a gate, so
-    each has a fan-in of its own."""
+    """w = p / sqrt(fan-in), p ~ N(0, 1); biases begin at 0. Inputs, and the state or the first
+    layer, each have a fan-in of their own."""
 
     gates: int  # columns of weights a unit
     products: int  # of a unit itself, once its sums are there
