@@ -1,11 +1,12 @@
 """What evolution costs on a board: instructions counted by its emulator, and RAM.
 
-    python bench/evolve.py [--board mps2-an386] [--neurons 256] [--population 128]
+    python bench/evolve.py [--board mps2-an386] [--neurons 64] [--population 64] [--kept 64]
 
-Two generations run on the board without a network: the first from even odds, where one draw decides
-every lane, the second from probabilities that are all alike likely, where a word needs about three.
-Counts are for each synapse and member; what an update costs once a synapse is in them. The board's
-bits are held to the host's before a count is printed. 4 observations, 3 outputs.
+Generations run on the board without a network: from even odds, where one draw decides every lane,
+and from probabilities that are all alike likely, where a word needs about three; in memory that has
+room for learning alone, so that members are drawn again for the update, and in memory that keeps
+some. Counts are for each synapse and member; what an update costs once a synapse is in them. The
+board's bits are held to the host's before a count is printed. 4 observations, 3 outputs.
 """
 
 from __future__ import annotations
@@ -33,51 +34,60 @@ from ecedge.reference import centered_ranks
 from ecedge.reference.evolution import step_size
 from ecedge.reference.random import threefry2x32
 
-SAMPLED = 16  # members whose sampling evolve.c counts
-GENERATIONS = ("even odds", "all alike likely")
+GENERATIONS = ("even odds",) * 2 + ("all alike likely",) * 2  # in the order of evolve.c
 DEADLINE = 300.0  # seconds for a generation
-REPLY = struct.Struct("<III")  # ticks of sampling, of the update, CRC of what came out
+REPLY = struct.Struct("<IIII")  # kept members, ticks of sampling, of the update, CRC of the results
 
 
-def build(board: Board, spec: NetworkSpec, population: int, step: int, folder: str) -> Path:
+def memory_of(spec: NetworkSpec, population: int, kept: int) -> int:
+    """Bytes in which so many members are kept: firmware/core/ec_learn.h."""
+    least = spec.image_size + spec.n_synapses + 4 * population
+    member, record = spec.n_synapses // 8, 12 + 4 * population
+    return least + member + record * (1 + -(-kept * member // record))
+
+
+def build(board: Board, spec: NetworkSpec, population: int, kept: int, step: int, folder) -> Path:
     """The board's firmware with evolve.c for its application, made by the project's Makefile."""
     project = write_project(None, board, folder, command="python bench/evolve.py")
     (project.folder / "app/main.c").write_text(Path(__file__).with_suffix(".c").read_text())
     numbers = {
-        "NEURONS": f"{spec.n_neurons}u",
-        "OBS": f"{spec.n_obs}u",
-        "ACT": f"{spec.n_act}u",
-        "POPULATION": f"{population}u",
-        "STEP": f"{step}u",
+        "NEURONS": spec.n_neurons,
+        "OBS": spec.n_obs,
+        "ACT": spec.n_act,
+        "IMAGE": spec.image_size,
+        "POPULATION": population,
+        "MEMORY": memory_of(spec, population, kept),
+        "STEP": step,
     }
-    defines = " ".join(f"-DBENCH_{name}={value}" for name, value in numbers.items())
+    defines = " ".join(f"-DBENCH_{name}={value}u" for name, value in numbers.items())
     flags = " ".join(project.cflags)
     command = ["make", f"CFLAGS={flags} {defines}"]
     made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE)
     if made.returncode:
-        raise ToolError(f"The firmware could not be made:\n{made.stderr}")
+        raise ToolError(f"The firmware could not be made:\n{made.stderr}", "Give a smaller --kept.")
     return project.folder / "build" / project.program
 
 
-def run(board: Board, elf: Path) -> list[tuple[int, int, int]]:
-    """The replies of both generations."""
+def run(board: Board, elf: Path) -> list[tuple[int, int, int, int]]:
+    """What evolve.c tells of each of its generations."""
     words = ["-icount", f"shift={SHIFT},align=off"] if board.emulator.kind == "qemu" else []
     with launch(board, elf, extra=words) as running:
         line = connect_running(running)
         try:
-            return [REPLY.unpack(ask(line)) for _ in GENERATIONS]
+            return list(REPLY.iter_unpack(ask(line, REPLY.size * len(GENERATIONS))))
         finally:
             line.close()
 
 
-def ask(line) -> bytes:
-    line.write(b"\n")
-    reply, deadline = b"", time.monotonic() + DEADLINE
-    while len(reply) < REPLY.size:
+def ask(line, size: int) -> bytes:
+    told, deadline = b"", time.monotonic() + DEADLINE
+    while len(told) < size:
         if time.monotonic() > deadline:
             raise WorldError(f"The board told nothing within {DEADLINE:.0f} s.")
-        reply += line.read(1.0)
-    return reply
+        if not told:
+            line.write(b"\n")  # again: a board that just starts does not hear yet
+        told += line.read(1.0)
+    return told[:size]
 
 
 def expected(spec: NetworkSpec, ranks: np.ndarray, step: int) -> list[int]:
@@ -88,9 +98,9 @@ def expected(spec: NetworkSpec, ranks: np.ndarray, step: int) -> list[int]:
     for generation, rho in enumerate((np.full(spec.n_synapses, 128), spread)):
         evolution = CoreEvolution(spec, generation=generation, step=step)
         evolution.rho = rho.astype(np.uint8)
-        crc = zlib.crc32(evolution.sample(SAMPLED - 1).tobytes())
+        crc = zlib.crc32(evolution.sample(len(ranks) - 1).tobytes())
         evolution.update(ranks)
-        crcs.append(zlib.crc32(evolution.planes(), crc))
+        crcs += 2 * [zlib.crc32(evolution.planes(), crc)]
     return crcs
 
 
@@ -99,10 +109,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--board", default="mps2-an386")
-    parser.add_argument("--neurons", type=int, default=256)
-    parser.add_argument("--population", type=int, default=128)
+    parser.add_argument("--neurons", type=int, default=64)
+    parser.add_argument("--population", type=int, default=64)
+    parser.add_argument("--kept", type=int, metavar="MEMBERS", help="Default: all.")
     arguments = parser.parse_args()
     population = arguments.population
+    kept = population if arguments.kept is None else arguments.kept
     try:
         board = find_board(arguments.board)
         spec = NetworkSpec(4, 3, arguments.neurons)
@@ -110,17 +122,17 @@ def main() -> int:
         member = np.arange(population, dtype=np.uint32)
         fitness = threefry2x32((3, 4), (member, np.uint32(0)))[0] >> 1
         with tempfile.TemporaryDirectory() as folder:
-            replies = run(board, build(board, spec, population, step, folder))
+            replies = run(board, build(board, spec, population, kept, step, folder))
         if [crc for *_, crc in replies] != expected(spec, centered_ranks(fitness), step):
             raise WorldError("The board's bits are not the host's.")
         print(f"{board.name}, {unit(board)} for each of {spec.n_synapses:,} synapses and member")
-        print(f"of {population}; RAM: {spec.n_synapses:,} bytes of ρ, {4 * population:,} of ranks.")
-        print()
-        print("| ρ | sampling | update | both |\n|---|---|---|---|")
-        for name, (sampling, update, _) in zip(GENERATIONS, replies, strict=True):
-            each = counted(board, sampling) / SAMPLED / spec.n_synapses
-            again = counted(board, update) / population / spec.n_synapses
-            print(f"| {name} | {each:.2f} | {again:.2f} | {each + again:.2f} |")
+        print(f"of {population}; RAM: {spec.n_synapses:,} bytes of ρ, {4 * population:,} of ranks,")
+        print(f"{spec.n_synapses // 8:,} for each member that is kept.\n")
+        print("| ρ | members kept | sampling | update | both |\n|---|---|---|---|---|")
+        for name, (kept, sampling, update, _) in zip(GENERATIONS, replies, strict=True):
+            ticks = sampling, update, sampling + update
+            each = (counted(board, t) / population / spec.n_synapses for t in ticks)
+            print(f"| {name} | {kept} | " + " | ".join(f"{count:.2f}" for count in each) + " |")
     except EcedgeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

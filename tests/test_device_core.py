@@ -36,7 +36,7 @@ serial = pytest.importorskip("serial")
 ROOT = Path(__file__).resolve().parents[1]
 FIRMWARE = ROOT / "firmware"
 C_TESTED = ("frame", "limit", "session", "tracks", "device", "episode", "hosted", "upload")
-C_TESTED += "evolve", "practice", "snapshot"
+C_TESTED += "evolve", "learn", "practice", "snapshot"
 C_TESTS = [ROOT / f"tests/c/test_{name}.c" for name in C_TESTED]
 C_TEST_NAMES = [
     name

@@ -82,6 +82,17 @@ def test_gradients_are_the_references(size):
         np.testing.assert_array_equal(evolution.gradient(ranks), expected)
 
 
+def test_members_that_are_kept_are_not_made_again():
+    rho = any_rho(1, SMALL.n_synapses, np.uint8)
+    evolution = evolution_of(SMALL, rho, seed=5)
+    evolution.keep(20)
+    evolution.rho = np.full(SMALL.n_synapses, 1, np.uint8)  # of which other members would come
+    ranks = reference.centered_ranks(np.arange(20))
+    ranks[16:] = 0  # as many are read as are added up at once
+    expected = reference.gradient(ranks, members_of(rho, 20, 5, 0))
+    np.testing.assert_array_equal(evolution.gradient(ranks), expected)
+
+
 @pytest.mark.parametrize("rank", [1, 1023, 1024, 32767, 32768, 46340])
 @pytest.mark.parametrize("value", [0, 255])
 def test_sums_that_grow_one_way_are_the_references(value, rank):
@@ -100,15 +111,17 @@ def test_sums_that_grow_one_way_are_the_references(value, rank):
     generation=st.integers(0, 2**32 - 4),
     step=st.one_of(st.sampled_from([0, 1, 2**32 - 1]), UINT32),
     population=st.integers(2, 40),
+    kept=st.integers(0, 41),
     form=st.sampled_from([{}, {"form": SIGNED, "n_exc": 32}]),
 )
 @settings(max_examples=30, deadline=None)
-def test_generations_are_the_references(seed, generation, step, population, form):
+def test_generations_are_the_references(seed, generation, step, population, kept, form):
     spec = NetworkSpec(**{"n_obs": 3, "n_act": 2, "n_neurons": 32, "n_exc": 20} | form)
     random = np.random.default_rng(seed)
     rho = any_rho(seed, spec.n_synapses, np.uint8).clip(1, 255)
     for now in range(generation, generation + 3):
         evolution = evolution_of(spec, rho, seed=seed, generation=now, step=step)
+        evolution.keep(kept)
         ranks = reference.centered_ranks(random.integers(-3, 3, population))
         for first in random.permutation(spec.n_words):  # every word by itself, in any order
             evolution.update(ranks, range(first, first + 1))

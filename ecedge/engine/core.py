@@ -104,8 +104,14 @@ class CoreEvolution:
         lib.ec_evolve_sample(self._evolve, word(member), words.start, len(words), target)
         return synapses
 
+    def keep(self, count: int) -> None:
+        """Draws the first `count` members; until this is called again they are not made again."""
+        self._kept = np.array([self.sample(member) for member in range(count)], np.uint32)
+        self._evolve.members = pointer(self._kept, "uint32_t[]")
+        self._evolve.kept = count
+
     def gradient(self, ranks) -> np.ndarray:
-        """Σ w θ over members made again. (P,) int32 -> (n_synapses,) int32"""
+        """Σ w θ over members, made again or kept. (P,) int32 -> (n_synapses,) int32"""
         ranks = np.ascontiguousarray(ranks, np.int32)
         gradient = np.empty(self._n_synapses, np.int32)
         given, first = pointer(ranks, "int32_t[]"), pointer(gradient, "int32_t[]")

@@ -147,16 +147,55 @@ EC_INLINE void transpose(uint32_t *row, unsigned levels)
     }
 }
 
+/* -- planes ------------------------------------------------------------------------------------------ */
+
+/* Bit i of byte b of plane p to bit p of byte b of row i: a byte is the number of synapse 8 b + i. */
+EC_APART void transpose_bytes(uint32_t *row)
+{
+    transpose(row, 3);
+}
+
+static void rows_of(const ec_rho *rho, uint32_t *row)
+{
+    for (unsigned p = 0; p < 8; p++)
+        row[7 - p] = rho->plane[p];
+    transpose_bytes(row);
+}
+
+static void planes_of(uint32_t *row, ec_rho *rho)
+{
+    transpose_bytes(row);
+    for (unsigned p = 0; p < 8; p++)
+        rho->plane[p] = row[7 - p];
+}
+
+void ec_rho_pack(ec_rho *rho, const uint8_t *bytes)
+{
+    uint32_t row[8];
+    for (unsigned i = 0; i < 8; i++)
+        row[i] = bytes[i] | (uint32_t)bytes[i + 8] << 8 | (uint32_t)bytes[i + 16] << 16 |
+                 (uint32_t)bytes[i + 24] << 24;
+    planes_of(row, rho);
+}
+
+void ec_rho_unpack(const ec_rho *rho, uint8_t *bytes)
+{
+    uint32_t row[8];
+    rows_of(rho, row);
+    for (unsigned i = 0; i < 32; i++)
+        bytes[i] = (uint8_t)(row[i % 8] >> (i / 8 * 8));
+}
+
 /* -- the gradient ------------------------------------------------------------------------------------ */
 
-/* Members whose synapses of a word are added up at once: sum[b] is of the ranks of those that b has a
- * bit for, so that a synapse gets the one sum that says who has it. */
-#define FEW_LEVELS 2u
-#define FEW        (1u << FEW_LEVELS)
-#define LAST       ((1u << FEW) - 1u)
+/* Members whose synapses of a word are added up at once, by halves: sum[h][b] is of the ranks of those
+ * of half h that b has a bit for, so that a synapse gets the two sums that say who has it. */
+#define HALF 4u
+#define FEW  (2u * HALF)
+#define LAST ((1u << HALF) - 1u)
 
 typedef struct {
-    int32_t sum[LAST + 1u];
+    int32_t sum[2][LAST + 1u];
     int32_t rank[FEW];
     uint32_t theta[FEW];
 } few_members;
@@ -164,48 +203,62 @@ typedef struct {
 /* theta is lost. */
 EC_APART void add_few(few_members *few, int32_t *gradient)
 {
-    few->sum[0] = 0;
-    EC_UNROLL for (unsigned k = 0; k < FEW; k++)
-    {
-        const unsigned half = 1u << k;
-        EC_UNROLL for (unsigned i = 0; i < half; i++) few->sum[half + i] = few->sum[i] + few->rank[k];
+    for (unsigned h = 0; h < 2; h++) {
+        int32_t *sum = few->sum[h];
+        sum[0] = 0;
+        EC_UNROLL for (unsigned k = 0; k < HALF; k++)
+        {
+            const unsigned size = 1u << k;
+            EC_UNROLL for (unsigned i = 0; i < size; i++) sum[size + i] = sum[i] + few->rank[HALF * h + k];
+        }
     }
-    transpose(few->theta, FEW_LEVELS);
-    for (unsigned i = 0; i < FEW; i++) {
+    transpose_bytes(few->theta);
+    for (unsigned i = 0; i < 8; i++) {
         uint32_t theta = few->theta[i];
-        EC_UNROLL for (unsigned j = 0; j < 32; j += FEW) gradient[i + j] += few->sum[theta >> j & LAST];
+        EC_UNROLL for (unsigned j = 0; j < 32; j += 8)
+            gradient[i + j] += few->sum[0][theta >> j & LAST] + few->sum[1][theta >> (j + HALF) & LAST];
     }
 }
 
-static void gradient_of(const ec_rho *rho, const schedule *key, uint32_t word, const int32_t *ranks,
-                        uint32_t population, int32_t *gradient)
+/* Members `first` to first + FEW - 1, which are kept. */
+static void read_few(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t first,
+                     few_members *few)
 {
-    rests rest = rests_of(rho->plane);
-    few_members few = {.theta = {0}};
-    unsigned n = 0;
-    for (unsigned i = 0; i < 32; i++)
-        gradient[i] = 0;
-    for (uint32_t member = 0; member < population; member++) {
-        if (!ranks[member])
-            continue;
-        few.theta[n] = sample(rho->plane, &rest, key, member, word);
-        few.rank[n] = ranks[member];
-        n = (n + 1u) % FEW;
-        if (n == 0)
-            add_few(&few, gradient);
+    const uint32_t *kept = evolve->members + first * evolve->n_words + word;
+    const uint32_t inverted = in_image(evolve, word, 0);
+    for (unsigned k = 0; k < FEW; k++) {
+        few->rank[k] = ranks[first + k];
+        few->theta[k] = kept[k * evolve->n_words] ^ inverted;
     }
-    if (n == 0)
-        return;
-    for (; n < FEW; n++)
-        few.rank[n] = 0;
-    add_few(&few, gradient);
+}
+
+/* As many, drawn again; beyond the population none. */
+EC_APART void draw_few(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
+                       uint32_t first, few_members *few)
+{
+    const schedule key = schedule_of(evolve->seed, evolve->generation);
+    const uint32_t *plane = evolve->rho[word].plane;
+    const rests rest = rests_of(plane);
+    for (unsigned k = 0; k < FEW; k++) {
+        int32_t rank = first + k < population ? ranks[first + k] : 0;
+        few->rank[k] = rank;
+        few->theta[k] = rank == 0 ? 0 : sample(plane, &rest, &key, first + k, word);
+    }
 }
 
 void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
                         int32_t *gradient)
 {
-    schedule key = schedule_of(evolve->seed, evolve->generation);
-    gradient_of(&evolve->rho[word], &key, word, ranks, population, gradient);
+    const uint32_t kept = evolve->kept < population ? evolve->kept : population;
+    EC_UNROLL for (unsigned i = 0; i < 32; i++) gradient[i] = 0;
+    for (uint32_t first = 0; first < population; first += FEW) {
+        few_members few;
+        if (first + FEW <= kept)
+            read_few(evolve, word, ranks, first, &few);
+        else
+            draw_few(evolve, word, ranks, population, first, &few);
+        add_few(&few, gradient);
+    }
 }
 
 int32_t ec_rank(const int32_t *fitness, uint32_t population, uint32_t k)
@@ -224,87 +277,64 @@ void ec_ranks(const int32_t *fitness, uint32_t population, int32_t *ranks)
 
 /* -- the update -------------------------------------------------------------------------------------- */
 
-/* floor((step * gradient + add) / 2^shift), for 0 <= add < 2^shift. */
-static int64_t scaled_step(uint32_t step, int32_t gradient, uint32_t add, unsigned shift)
-{
-    int64_t moved = (int64_t)step * gradient + add;
-    return moved < 0 ? ~(~moved >> shift) : moved >> shift;
-}
-
-static int64_t clamp64(int64_t x, int64_t low, int64_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
 void ec_update_rho16(uint16_t *rho, const int32_t *gradient, uint32_t count, uint32_t step)
 {
+    const int64_t low = (int64_t)EC_RHO16_LOW << 16, high = (int64_t)EC_RHO16_HIGH << 16;
     for (uint32_t i = 0; i < count; i++) {
-        int64_t moved = rho[i] + scaled_step(step, gradient[i], 0x8000u, 16);
-        rho[i] = (uint16_t)clamp64(moved, EC_RHO16_LOW, EC_RHO16_HIGH);
+        int64_t moved = (int64_t)step * gradient[i] + ((uint32_t)rho[i] << 16 | 0x8000u);
+        rho[i] = (uint16_t)((moved < low ? low : moved > high ? high : moved) >> 16);
     }
 }
 
-static void update_rho8(uint8_t *rho, const int32_t *gradient, uint32_t count, uint32_t step,
-                        const schedule *key, uint32_t first)
+/* The high word of a sum with 24 bits behind the point says whether it is within 0 ... 255. */
+EC_INLINE uint8_t moved_rho8(uint32_t rho, int32_t gradient, uint32_t step, uint32_t random)
 {
-    ec_random_pair random = {0, 0};
-    for (uint32_t i = 0; i < count; i++) {
-        if (i % 2 == 0)
-            random = draw(key, (first + i) / 2u, ROUNDING_STREAM);
-        uint32_t uniform = (i % 2 ? random.x1 : random.x0) & 0xFFFFFFu;
-        int64_t moved = rho[i] + scaled_step(step, gradient[i], uniform, 24);
-        rho[i] = (uint8_t)clamp64(moved, EC_RHO8_LOW, EC_RHO8_HIGH);
-    }
+    int64_t moved = (int64_t)step * gradient + (rho << 24 | (random & 0xFFFFFFu));
+    if ((uint64_t)moved >> 32 != 0)
+        return moved < 0 ? EC_RHO8_LOW : EC_RHO8_HIGH;
+    uint8_t within = (uint8_t)((uint32_t)moved >> 24);
+    return within < EC_RHO8_LOW ? EC_RHO8_LOW : within;
 }
 
 void ec_update_rho8(uint8_t *rho, const int32_t *gradient, uint32_t count, uint32_t step, uint32_t seed,
                     uint32_t generation, uint32_t first)
 {
     schedule key = schedule_of(seed, generation);
-    update_rho8(rho, gradient, count, step, &key, first);
+    for (uint32_t i = 0; i < count; i += 2) {
+        ec_random_pair random = draw(&key, (first + i) / 2u, ROUNDING_STREAM);
+        rho[i] = moved_rho8(rho[i], gradient[i], step, random.x0);
+        if (i + 1u < count)
+            rho[i + 1] = moved_rho8(rho[i + 1], gradient[i + 1], step, random.x1);
+    }
+}
+
+/* Byte b of row i is synapse 8 b + i's. */
+EC_APART void update_rows(const ec_evolve *evolve, uint32_t word, const int32_t *gradient, uint32_t *row)
+{
+    const schedule key = schedule_of(evolve->seed, evolve->generation);
+    for (unsigned i = 0; i < 8; i += 2) {
+        uint32_t even = row[i], odd = row[i + 1];
+        for (unsigned s = i; s < 32; s += 8) {
+            ec_random_pair random = draw(&key, (32u * word + s) / 2u, ROUNDING_STREAM);
+            even = even >> 8 | (uint32_t)moved_rho8(even & 0xFFu, gradient[s], evolve->step, random.x0) << 24;
+            odd = odd >> 8 | (uint32_t)moved_rho8(odd & 0xFFu, gradient[s + 1], evolve->step, random.x1) << 24;
+        }
+        row[i] = even;
+        row[i + 1] = odd;
+    }
 }
 
 void ec_evolve_update(ec_evolve *evolve, uint32_t first, uint32_t count, const int32_t *ranks,
                       uint32_t population)
 {
-    schedule key = schedule_of(evolve->seed, evolve->generation);
     for (uint32_t word = first; word < first + count; word++) {
         int32_t gradient[32];
-        uint8_t bytes[32];
-        gradient_of(&evolve->rho[word], &key, word, ranks, population, gradient);
-        ec_rho_unpack(&evolve->rho[word], bytes);
-        update_rho8(bytes, gradient, 32, evolve->step, &key, 32u * word);
-        ec_rho_pack(&evolve->rho[word], bytes);
+        uint32_t row[8];
+        ec_evolve_gradient(evolve, word, ranks, population, gradient);
+        rows_of(&evolve->rho[word], row);
+        update_rows(evolve, word, gradient, row);
+        planes_of(row, &evolve->rho[word]);
     }
-}
-
-/* -- planes ------------------------------------------------------------------------------------------ */
-
-/* Bit i of byte b of plane p to bit p of byte b of row i: a byte is the number of synapse 8 b + i. */
-EC_APART void transpose_bytes(uint32_t *row)
-{
-    transpose(row, 3);
-}
-
-void ec_rho_pack(ec_rho *rho, const uint8_t *bytes)
-{
-    uint32_t row[8];
-    for (unsigned i = 0; i < 8; i++)
-        row[i] = bytes[i] | (uint32_t)bytes[i + 8] << 8 | (uint32_t)bytes[i + 16] << 16 |
-                 (uint32_t)bytes[i + 24] << 24;
-    transpose_bytes(row);
-    for (unsigned p = 0; p < 8; p++)
-        rho->plane[p] = row[7 - p];
-}
-
-void ec_rho_unpack(const ec_rho *rho, uint8_t *bytes)
-{
-    uint32_t row[8];
-    for (unsigned p = 0; p < 8; p++)
-        row[7 - p] = rho->plane[p];
-    transpose_bytes(row);
-    for (unsigned i = 0; i < 32; i++)
-        bytes[i] = (uint8_t)(row[i % 8] >> (i / 8 * 8));
 }
 
 void ec_evolve_place(ec_evolve *evolve, const ec_spec *spec, void *memory)

@@ -15,8 +15,8 @@ void ec_ranks(const int32_t *fitness, uint32_t population, int32_t *ranks);
 
 /* -- a network that evolves where it runs ----------------------------------------------------------
  *
- * 8-bit probabilities lie in planes, 32 synapses in 8 words; nothing else of a network is kept. Members
- * are made again from their numbers: one by one to run, word by word, all of them, for the update.
+ * 8-bit probabilities lie in planes, 32 synapses in 8 words. Members are made again from their numbers:
+ * one by one to run, word by word, all of them, for the update; but for those that the caller kept.
  *
  *   generation:  for each member: ec_evolve_sample, run, fitness;  ec_ranks;  ec_evolve_update
  *
@@ -41,10 +41,12 @@ typedef struct {
     uint32_t seed;
     uint32_t generation; /* the caller counts on when all words were updated */
     uint32_t step;       /* E of docs/MODEL.md section 5 */
+    uint32_t kept;       /* so many first members' synapses, of this generation, */
+    uint32_t *members;   /* lie here as ec_evolve_sample gave them: n_words each, the caller's */
 } ec_evolve;
 
-/* Sets all probabilities to a half, and seed, generation and step to 0: they are the caller's. `memory`
- * is 4-byte aligned; EC_ERR_CAPACITY unless `size` is at least EC_EVOLVE_MEMORY of the network, EC_ERR_FIELD
+/* Sets all probabilities to a half, and seed, generation and step to 0: they are the caller's. No member
+ * is kept. `memory` is 4-byte aligned; EC_ERR_CAPACITY unless `size` is at least EC_EVOLVE_MEMORY of the network, EC_ERR_FIELD
  * for a network outside the ranges. */
 int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_t size);
 

@@ -71,21 +71,35 @@ uint32_t ec_learn_used(const ec_learner *learner, const void *memory)
     return (uint32_t)((const uint8_t *)end - (const uint8_t *)memory);
 }
 
+/* Of a member that is kept, where its synapses lie. */
+static uint32_t *kept_synapses(const ec_evolve *evolve, uint32_t member)
+{
+    return evolve->members + member * evolve->n_words;
+}
+
 static void draw_to(const ec_learner *learner, uint32_t member, uint32_t *synapses)
 {
     const ec_evolve *evolve = &learner->evolve;
     if (member == EC_MEMBER_DECIDED)
         ec_evolve_decide(evolve, 0, evolve->n_words, synapses);
+    else if (member < evolve->kept)
+        copy_words(synapses, kept_synapses(evolve, member), evolve->n_words);
     else
         ec_evolve_sample(evolve, member, 0, evolve->n_words, synapses);
 }
 
 void ec_learn_draw(ec_learner *learner, uint32_t member)
 {
-    if (member == EC_MEMBER_CONFIRMED)
-        copy_words(learner->synapses, learner->confirmed, learner->evolve.n_words);
-    else
-        draw_to(learner, member, learner->synapses);
+    ec_evolve *evolve = &learner->evolve;
+    if (member == EC_MEMBER_CONFIRMED) {
+        copy_words(learner->synapses, learner->confirmed, evolve->n_words);
+        return;
+    }
+    draw_to(learner, member, learner->synapses);
+    if (member == evolve->kept && member < learner->keeps) {
+        copy_words(kept_synapses(evolve, member), learner->synapses, evolve->n_words);
+        evolve->kept++;
+    }
 }
 
 void ec_learn_confirm(ec_learner *learner, uint32_t member)
@@ -99,6 +113,20 @@ void ec_learn_rank(ec_learner *learner, uint32_t first, const uint8_t *ranks, ui
         learner->ranks[first + k] = ec_signed16(ec_get16(ranks + 2u * k));
 }
 
+/* No member is kept of other probabilities, and none where a record comes to lie. */
+static void keep_anew(ec_learner *learner)
+{
+    ec_evolve *evolve = &learner->evolve;
+    uint32_t records = evolve->generation - learner->practice.first_record + 1u;
+    evolve->kept = 0;
+    learner->keeps = 0;
+    if (records > learner->records_most)
+        return;
+    uint32_t room = (learner->records_most - records) * record_words(learner) / evolve->n_words;
+    evolve->members = learner->records + records * record_words(learner);
+    learner->keeps = room < learner->population ? (uint16_t)room : learner->population;
+}
+
 void ec_learn_move(ec_learner *learner, uint32_t count)
 {
     ec_evolve *evolve = &learner->evolve;
@@ -110,6 +138,7 @@ void ec_learn_move(ec_learner *learner, uint32_t count)
     if (learner->learned == evolve->n_words) {
         learner->learned = 0;
         evolve->generation++;
+        keep_anew(learner);
     }
 }
 
@@ -119,6 +148,7 @@ uint32_t ec_learn_drop_records(ec_learner *learner)
     practice->first_record = learner->evolve.generation;
     practice->first_hash = ec_learn_hash(learner);
     practice->phase = EC_PHASE_DRAW;
+    keep_anew(learner);
     return practice->first_hash;
 }
 

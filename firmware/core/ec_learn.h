@@ -6,6 +6,9 @@
  *     and behind   | confirmed synapses, as the image has them | record | record | ... |
  *     it, if there \_ none of these, unless all of them fit     \_ of a generation, 12 bytes and
  *     is room                                                      4 a member
+ *
+ *     and behind   | synapses of member 0 | member 1 | ... |
+ *     the record of the generation that is run, as far as there is room
  */
 #ifndef EC_LEARN_H
 #define EC_LEARN_H
@@ -32,6 +35,7 @@ typedef struct {
     uint32_t *synapses;  /* the image's */
     int32_t *ranks;      /* population */
     uint16_t population; /* 0: nothing evolves */
+    uint16_t keeps;      /* members of this generation that there is room for */
     uint32_t learned;    /* words of the probabilities that moved already in this generation */
     uint32_t *confirmed; /* synapses; null without room */
     uint32_t *records;
@@ -57,7 +61,8 @@ int ec_learn_go_on(ec_learner *learner, const ec_policy *policy, void *memory, u
 uint32_t ec_learn_used(const ec_learner *learner, const void *memory);
 
 /* Draws a member into the image, or the deterministic policy, or copies the confirmed one there, which
- * must have room. The image's CRC, hash and golden trace say nothing of it; a network on it is to be
+ * must have room. A member that follows those that are kept is kept too, where there is room: learning
+ * reads it then, and does not draw it again. The image's CRC, hash and golden trace say nothing of it; a network on it is to be
  * laid out anew. */
 void ec_learn_draw(ec_learner *learner, uint32_t member);
 

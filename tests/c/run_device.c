@@ -11,6 +11,7 @@
 #include "test_evolve.c"
 #include "test_frame.c"
 #include "test_hosted.c"
+#include "test_learn.c"
 #include "test_limit.c"
 #include "test_practice.c"
 #include "test_session.c"
