@@ -6,20 +6,27 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_cli import assert_misuse, ecedge
 
 from ecedge.devices import connect_running, open_device, parse_device, run_board
 from ecedge.errors import LockstepLost, StorageError, UsageError
 from ecedge.evolve import Lineage, Lockstep, Plan, Run, policy_from_scratch, replay
+from ecedge.evolve.limited import Limited
+from ecedge.evolve.run import EVALUATION, seeds_of
 from ecedge.evolve.safety import Budget, Spent, Watch, travel_of
 from ecedge.evolve.seat import Seat
-from ecedge.hil import within
+from ecedge.fleet import Fleet
+from ecedge.hil import Twin, within
 from ecedge.link import Device, DeviceMode, Limit
-from ecedge.model import Policy
+from ecedge.model import Policy, decode_action
 from ecedge.policy_file import PolicyInfo, load_policy, save_policy
+from ecedge.tasks import find_task
 from ecedge.training.settings import Settings
 
 pytestmark = pytest.mark.timeout(120)
@@ -181,6 +188,61 @@ def test_what_is_within_limits_is_what_each_limit_says():
     assert within(limits, outputs, before).tolist() == [3, 100]
 
 
+LIMITS = st.tuples(*[st.integers(-32768, 32767)] * 2, st.integers(0, 65535)).map(
+    lambda numbers: Limit(*sorted(numbers[:2]), numbers[2])
+)
+COUNTS = st.lists(st.integers(-32768, 32767), min_size=6, max_size=6)
+
+
+@given(limits=st.tuples(LIMITS, LIMITS, LIMITS), outputs=COUNTS, before=COUNTS)
+def test_many_networks_are_kept_within_limits_as_a_device_is(limits, outputs, before):
+    networks = SimpleNamespace(population=2, spec=SimpleNamespace(n_act=3))
+    task = SimpleNamespace(low=[0.0] * 3, high=[1.0] * 3)
+    limited = Limited(networks, None, task, limits)
+    outputs, before = (np.array(c, np.int16).reshape(2, 3) for c in (outputs, before))
+    expected = [within(limits, *row).tolist() for row in zip(outputs, before, strict=True)]
+    assert limited._within(outputs, before).tolist() == expected
+
+
+def test_threads_and_evaluations_keep_limits_as_devices_do(tmp_path, swing, device, opener):
+    limit = -900, 700, 300
+    plan = replace(SWING, limits=[limit], evaluation_episodes=2)
+    lineages, logs = [], []
+    for name, learn in {
+        "device": lambda run: run.on(opener),
+        "threads": lambda run: run.by(Fleet({}, simulated=2)),
+        "free": lambda run: run.by(Fleet({}, simulated=1)),
+    }.items():
+        limits = () if name == "free" else plan.limits
+        run = Run.begin(tmp_path / name, replace(plan, limits=limits), swing)
+        with closing(learn(run)) as generations:
+            logs.append([(g.mean, g.best, g.evaluation) for g in generations])
+        lineages.append((run.folder / "lineage.bin").read_bytes())
+    device.limit([Limit()])
+    assert logs[0] == logs[1] != logs[2]
+    assert lineages[0] == lineages[1]
+
+    # An evaluation is what a device would have earned.
+    kept, seeds = Run.resume(tmp_path / "device"), seeds_of(plan.seed, EVALUATION, 0, 2)
+    returns = [episode_within([Limit(*limit)], kept.confirmed, plan, seed) for seed in seeds]
+    assert kept.best == pytest.approx(np.mean(returns))
+
+
+def episode_within(limits, policy: Policy, plan: Plan, seed: int) -> float:
+    """The return of an episode whose outputs are kept within limits, step by step."""
+    task = find_task(plan.task)
+    environment, twin = task.make_single(), Twin(policy)
+    observation, _ = environment.reset(seed=seed)
+    total, applied = 0.0, np.zeros(policy.spec.n_act, np.int16)
+    for _ in range(plan.horizon):
+        applied = within(limits, twin.step(policy.observation_map.encode(observation)), applied)
+        action = decode_action(policy.spec, applied, task.low, task.high)
+        observation, reward, *_ = environment.step(action)
+        total += float(reward)
+    environment.close()
+    return total
+
+
 def test_a_limit_for_each_output_or_none(tmp_path, swing):
     with pytest.raises(UsageError, match="There are 2 limits for 1 outputs"):
         Run.begin(tmp_path / "run", replace(SWING, limits=[(0, 1, 2)] * 2), swing)
@@ -315,8 +377,7 @@ def test_an_interrupted_run_leaves_the_device_with_the_confirmed_policy(tmp_path
         (["--limit", "1:-1"], "An output cannot be kept to 2048 ... -2048."),
         (["--limit", "0:1", "--limit", "0:1", "--limit", "0:1"], "There are 3 limits for 2"),
         (["--budget-travel", "-1"], "A budget of -1 travel is none"),
-        (["--budget-steps", "9", "--simulated", "1"], "threads that simulate members do neither."),
-        (["--limit", "0:1", "--simulated", "1"], "Devices keep limits and spend budgets; threads"),
+        (["--budget-steps", "9", "--simulated", "1"], "threads that simulate members spend none."),
         (["--device", "nobody"], "nobody"),
         (["--plant", "cart-pole"], "Add --clocked."),
     ],

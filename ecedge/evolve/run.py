@@ -30,8 +30,9 @@ from ..tasks import Task, find_task
 from ..training.learner import Learner
 from ..training.log import Log, read_log
 from ..training.one_bit import OneBitNetworks
-from ..training.rollout import Population, evaluate
+from ..training.rollout import Networks, Population, evaluate
 from ..training.settings import Settings
+from .limited import Limited
 from .lineage import Lineage, replay
 from .lockstep import Lockstep, Origin, check_population
 from .safety import Budget, BudgetSpent, Spent, Watch
@@ -109,10 +110,10 @@ class Plan:
 
     def check_simulated(self, threads: int) -> None:
         """Raises UsageError for what threads that simulate members cannot keep to."""
-        if threads and (self.limits or self.budget != Budget()):
+        if threads and self.budget != Budget():
             raise UsageError(
-                "Devices keep limits and spend budgets; threads that simulate members do neither.",
-                "Leave out --simulated, or --limit and --budget-….",
+                "Devices spend budgets; threads that simulate members spend none.",
+                "Leave out --simulated, or --budget-….",
             )
 
     def origin(self, policy: Policy) -> Origin:
@@ -216,7 +217,7 @@ class Run:
         the matter with it, LockstepLost say."""
         self.plan.check_simulated(fleet.simulated)
         task = task_of(self.plan, self.twin.origin.policy)
-        with self.opened(), FleetPopulation(fleet, task, Drawn(self)) as population:
+        with self.opened(), FleetPopulation(fleet, task, Drawn(self, task)) as population:
             try:
                 with suppress(BudgetSpent):
                     while not self.is_over():
@@ -268,6 +269,13 @@ class Run:
         if ending := self.plan.budget.end(self.spent):
             self.ending = ending
             raise BudgetSpent
+
+    def limited(self, networks: OneBitNetworks, task: Task) -> Networks:
+        """Networks of the origin's kind, within the plan's limits as devices are."""
+        limits = self.plan.output_limits
+        if not limits:
+            return networks
+        return Limited(networks, self.twin.origin.policy.observation_map, task, limits)
 
     def spend(self, spent: Spent) -> None:
         """Counts what episodes have cost."""
@@ -321,8 +329,8 @@ class Run:
         """The deterministic policy of these probabilities, and its mean return."""
         plan, policy = self.plan, self.twin.decided(rho)
         seeds = seeds_of(plan.seed, EVALUATION, 0, plan.evaluation_episodes)
-        mean = evaluate(OneBitNetworks.of(policy, task, len(seeds)), task, seeds).mean()
-        return policy, float(mean)
+        networks = self.limited(OneBitNetworks.of(policy, task, len(seeds)), task)
+        return policy, float(evaluate(networks, task, seeds).mean())
 
     def _evaluate_what_was_missed(self) -> None:
         """The policy of a run that begins, or of a last generation that was learned but not logged

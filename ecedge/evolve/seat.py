@@ -19,6 +19,7 @@ from ..errors import BoardError, DeviceRefused, LinkError, LockstepLost
 from ..hil import SILENCE_MS
 from ..link import Device, ErrorCode, Evolving, learned_hash
 from ..model import Policy
+from ..tasks import Task
 from .safety import Spent, travel_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ FINAL = ErrorCode.TYPE, ErrorCode.LENGTH, ErrorCode.CAPACITY, ErrorCode.ARGUMENT
 class Drawn:
     """A run's members for a `fleet`, whose devices draw them themselves."""
 
-    def __init__(self, run: Run):
-        self.networks = run.twin.networks
+    def __init__(self, run: Run, task: Task):
+        self.networks = run.limited(run.twin.networks, task)
         self._run = run
 
     def seat(self, name: str, device: Device) -> Seat:
