@@ -95,7 +95,7 @@ def test_a_device_that_is_killed_again_and_again_ends_with_the_hash_of_the_rest(
         return started[-1]
 
     def killing(device, reply):
-        if next(count) % 250 == 0:
+        if next(count) % 120 == 0:
             started[-1].process.kill()
         return reply
 
