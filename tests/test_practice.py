@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import re
+import threading
 import time
 import zlib
 from dataclasses import asdict, astuple, replace
@@ -145,13 +146,31 @@ def test_a_twin_that_takes_long_does_not_keep_the_device_waiting(tmp_path, polic
 
 
 def test_a_twin_that_fails_is_told_while_the_device_still_practises():
-    def fails(member: int) -> int:
+    def fails(member: int, conditions) -> int:
         raise LinkError(f"member {member}")
 
     with clocked.Expected(fails, 2) as expected:
         with pytest.raises(LinkError, match="member 0"):
             while True:  # the test's own time limit ends it
-                expected.compute()
+                expected.compute(clocked.Conditions(None, ()))
+
+
+def test_a_twin_computes_all_members_under_the_conditions_of_the_device_that_is_there():
+    wide, tight = (clocked.Conditions(None, (limit,)) for limit in (Limit(), Limit(-1, 1, 1)))
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def earned(member: int, conditions) -> tuple:
+        if conditions == wide:
+            begun.set()
+            assert goes_on.wait(10)
+        return member, conditions
+
+    with clocked.Expected(earned, 3) as expected:
+        expected.compute(wide)
+        assert begun.wait(10)
+        expected.compute(tight)  # another device, in the middle of the first member
+        goes_on.set()
+        assert expected.all(tight) == [(member, tight) for member in range(3)]
 
 
 @pytest.mark.parametrize(

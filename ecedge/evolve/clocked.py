@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class Practised:
         self._opened = ExitStack()
         self._device: Device | None = None
         self._limits = plan.output_limits or [Limit()] * run.twin.origin.policy.spec.n_act
-        self._plant: Callable | None = None
+        self._conditions = Conditions(None, ())
         self._losses = self._told = self._in_a_row = 0
 
     def __enter__(self) -> Practised:
@@ -115,7 +116,7 @@ class Practised:
         twin = self._twin
         with Expected(self._earned, twin.origin.population) as expected:
             record = self._insist(lambda device: self._await(device, expected))
-            earned = expected.all()
+            earned = expected.all(self._conditions)
         for member, (told, wanted) in enumerate(zip(record.fitness, earned, strict=True)):
             if wanted is not None and told != wanted:
                 self._keep(twin.taught(centered_ranks(np.array(earned))))
@@ -151,12 +152,14 @@ class Practised:
         losses, self._told = self._losses - self._told, self._losses
         return losses
 
-    def _earned(self, member: int) -> int | None:
+    def _earned(self, member: int, conditions: Conditions) -> int | None:
         """What a member of the twin's generation earns; None where the plant has no twin."""
-        if self._plant is None:
+        if conditions.plant is None:
             return None
         policy, seed = self._twin.member(member), self._first_seed + self._twin.generation
-        episode = replay(self._plant, policy, seed & 0xFFFFFFFF, self._steps, self._limits)
+        episode = replay(
+            conditions.plant, policy, seed & 0xFFFFFFFF, self._steps, conditions.limits
+        )
         return min(max(episode.total, INT32.min), INT32.max)
 
     def _await(self, device: Device, expected: Expected) -> Record:
@@ -167,7 +170,7 @@ class Practised:
                     raise self._end(now)
                 practice.begin_practice(device, self._terms(device, now))
                 begun = True
-            expected.compute()
+            expected.compute(self._conditions)
             time.sleep(pause)
             pause = min(1.5 * pause, ASK_LATE)
         return practice.record(device, generation, self._twin.origin.population)
@@ -231,8 +234,8 @@ class Practised:
     def _open(self) -> Device:
         device = self._opened.enter_context(self._opener())
         told = device.result()  # DeviceRefused: there is no plant
-        self._plant = PLANTS.get(told.plant)
         self._limits = device.limit(self._limits)
+        self._conditions = Conditions(PLANTS.get(told.plant), tuple(self._limits))
         if not self._is_ours(device) and not (has_loaded(device) and self._is_ours(device)):
             self._bring(device)
         self._device = device
@@ -268,37 +271,51 @@ class Practised:
             raise
 
 
+class Conditions(NamedTuple):
+    """What members act on. plant: its twin, of `ecedge.plants`; None: it has none."""
+
+    plant: Callable | None
+    limits: tuple[Limit, ...]
+
+
 class Expected:
     """What members earn with the twin, computed while the device is at it, on a thread of its own:
-    the device hears of its host in time, however long an episode takes here."""
+    the device hears of its host in time, however long an episode takes here. A device that was lost
+    may come back as another, under other conditions; all members are computed again then."""
 
-    def __init__(self, earned: Callable[[int], int | None], population: int):
+    def __init__(self, earned: Callable[[int, Conditions], int | None], population: int):
         self._earned = earned
         self._population = population
         self._thread = ThreadPoolExecutor(1)
+        self._conditions: Conditions | None = None
         self._fitness: Future | None = None
-        self._wanted = True
 
     def __enter__(self) -> Expected:
         return self
 
     def __exit__(self, *error) -> None:
-        self._wanted = False
+        self._conditions = None
         self._thread.shutdown(wait=False)  # the device's safety does not wait for an episode here
 
-    def compute(self) -> None:
+    def compute(self, conditions: Conditions) -> None:
         """Begins to; raises what has gone wrong since."""
-        if self._fitness is None:
-            self._fitness = self._thread.submit(self._compute)
+        if conditions != self._conditions:
+            self._conditions = conditions
+            self._fitness = self._thread.submit(self._compute, conditions)
         elif self._fitness.done():
             self._fitness.result()
 
-    def all(self) -> list[int | None]:
-        self.compute()
+    def all(self, conditions: Conditions) -> list[int | None]:
+        self.compute(conditions)
         return self._fitness.result()
 
-    def _compute(self) -> list[int | None]:
-        return [self._earned(member) for member in range(self._population) if self._wanted]
+    def _compute(self, conditions: Conditions) -> list[int | None]:
+        earned = []
+        for member in range(self._population):
+            if conditions is not self._conditions:  # nobody waits for these any more
+                break
+            earned.append(self._earned(member, conditions))
+        return earned
 
 
 def has_loaded(device: Device) -> bool:
