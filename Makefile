@@ -23,10 +23,10 @@ BOARDS  := mega2560 uno pico virtual mps2-an385 mps2-an386 mps2-an500 mps2-an505
 	   netduinoplus2 stm32vldiscovery lm3s6965evb hifive1 riscv32-virt riscv32-virt-zbb
 SECONDS ?= 60
 # Three tests at a time on two cores: they wait a third of their time, for a device or a line. Those of
-# a device, or of a file, one after another, in the order of collection: xdist would begin with the
-# groups that hold most tests, not the slowest.
+# a device, or of a file, one after another, so that what they set up is set up once; in the order of
+# collection: xdist would begin with the files that hold most tests, not the slowest.
 WORKERS  = $(shell $(PYTHON) -c 'import os; print((3 * os.cpu_count() + 1) // 2)')
-TOGETHER = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --quiet
+TOGETHER = -n $(WORKERS) --dist loadfile --no-loadscope-reorder --quiet
 
 .PHONY: help setup demo demo-evolve test hil fuzz lint bench bench-boards bench-evolve bench-link bench-pareto bench-tasks bench-train costs sizes wheel clean programs packages
 

@@ -4,7 +4,7 @@ pytest                                               the virtual device
 pytest --ecedge-device mps2-an386 --ecedge-device /dev/ttyACM0?baud=115200
 pytest --ecedge-rig rig.toml                         every device of a rig
 pytest --ecedge-rig rig.toml --ecedge-device left
-pytest -n 4 --dist loadgroup                         four devices at a time, by pytest-xdist
+pytest --ecedge-rig rig.toml -n 4                    four devices at a time, by pytest-xdist
 
 Every pytest of an environment loads this module: it imports what it needs when it needs it, and
 its options and hooks touch nothing but the two fixtures. PYTEST_DONT_REWRITE: it asserts nothing.
@@ -134,14 +134,37 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """One device after another, each in one of the processes of `-n`: pytest would go from one to
-    the next with every other parameter, and start each again."""
+    """One device after another: pytest would go from one to the next with every other parameter,
+    and start each again."""
     names = {item: device_of(item) for item in items}
     order = {name: place for place, name in enumerate(dict.fromkeys(names.values()))}
     items.sort(key=lambda item: order[names[item]])
-    for item in items:
-        if names[item] and config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(names[item]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """All tests of a device that was asked for in one of the processes of `-n`: it has one line.
+    Others as `--dist` says, where xdist's markers of groups are heard by some versions alone."""
+    dist = config.getvalue("dist")
+    if dist == "each" or not (config.getoption(PARAMETER) or config.stash[RIG]):
+        return None
+    from xdist import scheduler
+
+    by = {"loadfile": scheduler.LoadFileScheduling, "loadscope": scheduler.LoadScopeScheduling}
+    names = device_names(config)
+
+    class ByDevice(by.get(dist, scheduler.LoadGroupScheduling)):
+        def _split_scope(self, nodeid: str) -> str:
+            return device_in(nodeid, names) or super()._split_scope(nodeid)
+
+    return ByDevice(config, log)
+
+
+def device_in(nodeid: str, names: list[str]) -> str | None:
+    """The device among a test's parameters, as its id tells them."""
+    parameters = nodeid.partition("[")[2].rpartition("]")[0]
+    found = [name for name in names if f"-{name}-" in f"-{parameters}-"]
+    return max(found, key=len, default=None)
 
 
 def device_of(item) -> str | None:

@@ -5,7 +5,7 @@ pytest hil_tests --board virtual --board mps2-an386
 pytest hil_tests --port /dev/ttyACM0?baud=115200
 pytest hil_tests --kills 100 -k killed           many hosts that die at random moments
 pytest hil_tests --long                       100,000 control steps, 1,000 of every network
-pytest hil_tests -n 2 --dist loadgroup        two devices at a time
+pytest hil_tests --board … -n 2              two devices at a time
 """
 
 from __future__ import annotations

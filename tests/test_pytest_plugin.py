@@ -116,3 +116,32 @@ def test_a_project_with_fixtures_of_these_names_is_left_alone(project):
     code, outcomes, out = project(files)
     assert code == 0, out
     assert outcomes == {"test_theirs": "PASSED"}
+
+
+@pytest.mark.parametrize("dist", ["load", "loadfile", "loadgroup"])
+def test_a_device_is_tested_by_one_process(project, tmp_path, dist):
+    names = "mps2-an386", "mps2-an38", "virtual"  # one of them is another's beginning
+    cases = """
+        import os, pytest
+
+        @pytest.fixture(scope="session")
+        def ecedge_device(request):
+            return request.param
+
+        @pytest.mark.parametrize("more", range(5))
+        def test_it(ecedge_device, more):
+            with open(f"processes-{ecedge_device}", "a") as file:
+                file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+    """
+    devices = [word for name in names for word in ("--ecedge-device", name)]
+    code, _, out = project({"test_it.py": cases}, *devices, "-n", "2", "--dist", dist)
+    assert code == 0, out
+    workers = [(tmp_path / f"processes-{name}").read_text().split() for name in names]
+    assert [5, 5, 5] == [len(each) for each in workers]
+    assert [1, 1, 1] == [len(set(each)) for each in workers]
+    assert len({each[0] for each in workers}) == 2
+
+
+def test_without_devices_tests_are_shared_out_as_ever(project):
+    code, _, out = project({"test_it.py": "def test_it(): pass"}, "-n", "2")
+    assert code == 0 and "1 passed" in out, out
