@@ -98,6 +98,7 @@ static uint32_t take_ranks(ec_device *device, const uint8_t *request, uint32_t l
     if (first >= population || count > population - first)
         return refuse(reply, EC_REFUSED_ARGUMENT, 0);
     ec_learn_rank(device->config->learner, first, request + 4, count);
+    device->config->learner->practice.phase = EC_PHASE_DRAW; /* what it had ranked by itself is void */
     return accept_mode(device, reply, 2);
 }
 

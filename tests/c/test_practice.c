@@ -366,6 +366,21 @@ static void test_practice_that_is_stopped_while_it_learns_goes_on_there(void)
     CHECK_EQUAL(POPULATION * LONGEST, told(8));
 }
 
+static void test_practice_does_not_go_on_with_ranks_of_its_host(void)
+{
+    uint8_t ranks[4 + 2 * POPULATION] = {0}, move[12] = {0};
+    evolve();
+    CHECK_EQUAL(EC_OK, ask_practice(usual));
+    while (learner.practice.phase != EC_PHASE_MOVE)
+        take_turn();
+    CHECK_EQUAL(EC_OK, ask(EC_STOP, NULL, 0));
+    CHECK_EQUAL(EC_OK, ask(EC_RANKS, ranks, sizeof ranks));
+    ec_put32(move + 8, 1);
+    CHECK_EQUAL(EC_OK, ask(EC_LEARN, move, sizeof move));
+    CHECK_EQUAL(1, learner.learned);
+    CHECK_EQUAL(EC_REFUSED_OFFSET, ask_practice(usual));
+}
+
 static void test_limits_hold_while_it_learns(void)
 {
     uint8_t narrow[4 + EC_LIMIT_SIZE] = {0};
