@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import assert_misuse, ecedge
 
+from ecedge.cli.evolve import limits_of
 from ecedge.devices import connect_running, open_device, parse_device, run_board
-from ecedge.errors import LockstepLost, StorageError, UsageError
+from ecedge.errors import BoardError, LockstepLost, StorageError, UsageError
 from ecedge.evolve import Lineage, Lockstep, Plan, Run, policy_from_scratch, replay
 from ecedge.evolve.limited import Limited
 from ecedge.evolve.run import EVALUATION, seeds_of
@@ -226,6 +227,21 @@ def test_threads_and_evaluations_keep_limits_as_devices_do(tmp_path, swing, devi
     kept, seeds = Run.resume(tmp_path / "device"), seeds_of(plan.seed, EVALUATION, 0, 2)
     returns = [episode_within([Limit(*limit)], kept.confirmed, plan, seed) for seed in seeds]
     assert kept.best == pytest.approx(np.mean(returns))
+
+
+def test_a_device_that_bears_less_than_the_runs_limits_takes_no_part(
+    tmp_path, swing, device, opener, monkeypatch
+):
+    own, limit = Limit(-700, 512, 128), Device.limit
+    monkeypatch.setattr(Device, "limit", lambda self, limits: limit(self, [own]))
+    run = Run.begin(tmp_path / "run", replace(SWING, limits=[(-900, 700, 300)]), swing)
+    with pytest.raises(BoardError) as refusal:
+        finish(run, opener)
+    assert "bears less than this run's limits" in refusal.value.message
+    words = refusal.value.hint.partition("--limit ")[2]
+    assert limits_of([words], 1) == [(own.low, own.high, own.slew)]
+    monkeypatch.undo()
+    device.limit([Limit()])
 
 
 def episode_within(limits, policy: Policy, plan: Plan, seed: int) -> float:

@@ -234,8 +234,8 @@ class Practised:
     def _open(self) -> Device:
         device = self._opened.enter_context(self._opener())
         told = device.result()  # DeviceRefused: there is no plant
-        self._limits = device.limit(self._limits)
-        self._conditions = Conditions(PLANTS.get(told.plant), tuple(self._limits))
+        limits = tuple(device.limit(self._limits))
+        self._conditions = Conditions(PLANTS.get(told.plant), limits)
         if not self._is_ours(device) and not (has_loaded(device) and self._is_ours(device)):
             self._bring(device)
         self._device = device

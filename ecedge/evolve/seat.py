@@ -17,16 +17,21 @@ import numpy as np
 
 from ..errors import BoardError, DeviceRefused, LinkError, LockstepLost
 from ..hil import SILENCE_MS
-from ..link import Device, ErrorCode, Evolving, learned_hash
+from ..link import Device, ErrorCode, Evolving, Limit, learned_hash
 from ..model import Policy
 from ..tasks import Task
-from .safety import Spent, travel_of
+from .safety import ONE, Spent, travel_of
 
 if TYPE_CHECKING:
     from .run import Run
 
 #: refusals that another try does not change
 FINAL = ErrorCode.TYPE, ErrorCode.LENGTH, ErrorCode.CAPACITY, ErrorCode.ARGUMENT
+
+
+def told(limit: Limit) -> str:
+    """A limit as `ecedge evolve --limit` takes it."""
+    return ":".join(f"{number / ONE:g}" for number in (limit.low, limit.high, limit.slew))
 
 
 class Drawn:
@@ -86,6 +91,11 @@ class Seat:
     def _begin(self) -> Evolving:
         if limits := self._run.plan.output_limits:
             self.limits = self._device.limit(limits)
+            if self.limits != limits:
+                raise BoardError(
+                    f"{self._name} bears less than this run's limits, and all must keep the same.",
+                    f"Begin another run with: --limit {' --limit '.join(map(told, self.limits))}",
+                )
         origin = self._twin.origin
         numbers = origin.policy, origin.seed, origin.step, origin.population
         known = self._twin.generation_of(learned_hash(self._device))
