@@ -255,6 +255,7 @@ PACKAGES = {
     "serial": {"link.transport"},
     "tensorboardX": {"training.events"},
     "typer": {"cli"},
+    "xdist": {"pytest_plugin"},
     "ziglang": set(),  # run, never imported
 }
 
