@@ -220,43 +220,46 @@ EC_APART void add_few(few_members *few, int32_t *gradient)
     }
 }
 
-/* Members `first` to first + FEW - 1, which are kept. */
+/* `count` members from `first` on, which are kept. */
 static void read_few(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t first,
-                     few_members *few)
+                     unsigned count, few_members *few)
 {
     const uint32_t *kept = evolve->members + first * evolve->n_words + word;
     const uint32_t inverted = in_image(evolve, word, 0);
-    for (unsigned k = 0; k < FEW; k++) {
+    for (unsigned k = 0; k < count; k++) {
         few->rank[k] = ranks[first + k];
         few->theta[k] = kept[k * evolve->n_words] ^ inverted;
     }
 }
 
-/* As many, drawn again; beyond the population none. */
-EC_APART void draw_few(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
-                       uint32_t first, few_members *few)
+/* The same, drawn again. */
+EC_APART void draw_few(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t first,
+                       unsigned count, few_members *few)
 {
     const schedule key = schedule_of(evolve->seed, evolve->generation);
     const uint32_t *plane = evolve->rho[word].plane;
     const rests rest = rests_of(plane);
-    for (unsigned k = 0; k < FEW; k++) {
-        int32_t rank = first + k < population ? ranks[first + k] : 0;
-        few->rank[k] = rank;
-        few->theta[k] = rank == 0 ? 0 : sample(plane, &rest, &key, first + k, word);
+    for (unsigned k = 0; k < count; k++) {
+        few->rank[k] = ranks[first + k];
+        few->theta[k] = few->rank[k] == 0 ? 0 : sample(plane, &rest, &key, first + k, word);
     }
 }
 
 void ec_evolve_gradient(const ec_evolve *evolve, uint32_t word, const int32_t *ranks, uint32_t population,
                         int32_t *gradient)
 {
-    const uint32_t kept = evolve->kept < population ? evolve->kept : population;
     EC_UNROLL for (unsigned i = 0; i < 32; i++) gradient[i] = 0;
     for (uint32_t first = 0; first < population; first += FEW) {
         few_members few;
-        if (first + FEW <= kept)
-            read_few(evolve, word, ranks, first, &few);
+        unsigned count = population - first < FEW ? (unsigned)(population - first) : FEW;
+        if (first + count <= evolve->kept)
+            read_few(evolve, word, ranks, first, count, &few);
         else
-            draw_few(evolve, word, ranks, population, first, &few);
+            draw_few(evolve, word, ranks, first, count, &few);
+        for (; count < FEW; count++) {
+            few.rank[count] = 0;
+            few.theta[count] = 0;
+        }
         add_few(&few, gradient);
     }
 }

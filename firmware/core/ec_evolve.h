@@ -46,8 +46,8 @@ typedef struct {
 } ec_evolve;
 
 /* Sets all probabilities to a half, and seed, generation and step to 0: they are the caller's. No member
- * is kept. `memory` is 4-byte aligned; EC_ERR_CAPACITY unless `size` is at least EC_EVOLVE_MEMORY of the network, EC_ERR_FIELD
- * for a network outside the ranges. */
+ * is kept. `memory` is 4-byte aligned; EC_ERR_CAPACITY unless `size` is at least EC_EVOLVE_MEMORY of the
+ * network, EC_ERR_FIELD for a network outside the ranges. */
 int ec_evolve_init(ec_evolve *evolve, const ec_spec *spec, void *memory, uint32_t size);
 
 /* The same for probabilities that lie there already, of a network within the ranges and with enough

@@ -8,7 +8,7 @@
  *     is room                                                      4 a member
  *
  *     and behind   | synapses of member 0 | member 1 | ... |
- *     the record of the generation that is run, as far as there is room
+ *     the record of this generation, as far as there is room
  */
 #ifndef EC_LEARN_H
 #define EC_LEARN_H
@@ -61,9 +61,9 @@ int ec_learn_go_on(ec_learner *learner, const ec_policy *policy, void *memory, u
 uint32_t ec_learn_used(const ec_learner *learner, const void *memory);
 
 /* Draws a member into the image, or the deterministic policy, or copies the confirmed one there, which
- * must have room. A member that follows those that are kept is kept too, where there is room: learning
- * reads it then, and does not draw it again. The image's CRC, hash and golden trace say nothing of it; a network on it is to be
- * laid out anew. */
+ * must have room. The image's CRC, hash and golden trace say nothing of it; a network on it is to be laid
+ * out anew. Since ec_learn_drop_records or the generation's begin, members that are drawn in their order,
+ * 0 first, are kept as far as there is room: learning reads those, and draws the others again. */
 void ec_learn_draw(ec_learner *learner, uint32_t member);
 
 /* Confirms a member, or the deterministic policy, without a look at the image. There must be room. */
