@@ -104,6 +104,25 @@ def expected(spec: NetworkSpec, ranks: np.ndarray, step: int) -> list[int]:
     return crcs
 
 
+def measure(
+    board: Board, spec: NetworkSpec, population: int, kept: int
+) -> list[tuple[str, int, float, float]]:
+    """Of each generation: what its probabilities are, members kept, and what sampling and update
+    take for a synapse and member. Raises WorldError where a bit is not the host's."""
+    step = step_size(0.1, population)
+    member = np.arange(population, dtype=np.uint32)
+    fitness = threefry2x32((3, 4), (member, np.uint32(0)))[0] >> 1
+    with tempfile.TemporaryDirectory() as folder:
+        replies = run(board, build(board, spec, population, kept, step, folder))
+    if [crc for *_, crc in replies] != expected(spec, centered_ranks(fitness), step):
+        raise WorldError("The board's bits are not the host's.")
+    each = population * spec.n_synapses
+    return [
+        (name, kept, counted(board, sampling) / each, counted(board, update) / each)
+        for name, (kept, sampling, update, _) in zip(GENERATIONS, replies, strict=True)
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -115,27 +134,21 @@ def main() -> int:
     arguments = parser.parse_args()
     population = arguments.population
     kept = population if arguments.kept is None else arguments.kept
+    if population < 2 or not 0 <= kept <= population:
+        parser.error("a population has 2 members or more, and some of them may be kept")
     try:
         board = find_board(arguments.board)
         spec = NetworkSpec(4, 3, arguments.neurons)
-        step = step_size(0.1, population)
-        member = np.arange(population, dtype=np.uint32)
-        fitness = threefry2x32((3, 4), (member, np.uint32(0)))[0] >> 1
-        with tempfile.TemporaryDirectory() as folder:
-            replies = run(board, build(board, spec, population, kept, step, folder))
-        if [crc for *_, crc in replies] != expected(spec, centered_ranks(fitness), step):
-            raise WorldError("The board's bits are not the host's.")
-        print(f"{board.name}, {unit(board)} for each of {spec.n_synapses:,} synapses and member")
-        print(f"of {population}; RAM: {spec.n_synapses:,} bytes of ρ, {4 * population:,} of ranks,")
-        print(f"{spec.n_synapses // 8:,} for each member that is kept.\n")
-        print("| ρ | members kept | sampling | update | both |\n|---|---|---|---|---|")
-        for name, (kept, sampling, update, _) in zip(GENERATIONS, replies, strict=True):
-            ticks = sampling, update, sampling + update
-            each = (counted(board, t) / population / spec.n_synapses for t in ticks)
-            print(f"| {name} | {kept} | " + " | ".join(f"{count:.2f}" for count in each) + " |")
+        rows = measure(board, spec, population, kept)
     except EcedgeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    print(f"{board.name}, {unit(board)} for each of {spec.n_synapses:,} synapses and member")
+    print(f"of {population}; RAM: {spec.n_synapses:,} bytes of ρ, {4 * population:,} of ranks,")
+    print(f"{spec.n_synapses // 8:,} for each member that is kept.\n")
+    print("| ρ | members kept | sampling | update | both |\n|---|---|---|---|---|")
+    for name, kept, sampling, update in rows:
+        print(f"| {name} | {kept} | {sampling:.2f} | {update:.2f} | {sampling + update:.2f} |")
     return 0
 
 

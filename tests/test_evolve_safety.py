@@ -390,7 +390,8 @@ def test_an_interrupted_run_leaves_the_device_with_the_confirmed_policy(tmp_path
     [
         (["--limit", "a:b"], "'a:b' is no limit. Give two or three numbers"),
         (["--limit", "1:2:3:4"], "'1:2:3:4' is no limit."),
-        (["--limit", "1:-1"], "An output cannot be kept to 2048 ... -2048."),
+        (["--limit", "1:-1"], "'1:-1' is no limit. Give two or three numbers, the lower one"),
+        (["--limit", "0:1:-1"], "'0:1:-1' is no limit."),
         (["--limit", "0:1", "--limit", "0:1", "--limit", "0:1"], "There are 3 limits for 2"),
         (["--budget-travel", "-1"], "A budget of -1 travel is none"),
         (["--budget-steps", "9", "--simulated", "1"], "threads that simulate members spend none."),

@@ -1,6 +1,10 @@
-"""The smallest RAM in which a network evolves, by what the build counts: docs/results/evolve.md."""
+"""What evolution takes of a chip, RAM by what the build counts and instructions by the emulator:
+docs/results/evolve.md."""
 
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,9 @@ from ecedge.boards.build import Build, build
 from ecedge.boards.toolchain import find_toolchain
 from ecedge.errors import DoesNotFit, ToolError
 from ecedge.model import NetworkSpec
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
+import evolve
 
 KB = 1024
 
@@ -51,3 +58,16 @@ def test_no_network_evolves_in_the_2_kb_of_an_uno(tmp_path):
     with pytest.raises(DoesNotFit, match="bytes of RAM") as refusal:
         built("uno", 32, 2, tmp_path)
     assert "bytes of flash" in f"{refusal.value}"
+
+
+@pytest.mark.parametrize("members", [32, 64])
+def test_a_cortex_m4_learns_in_12_instructions_a_synapse_and_member_that_it_keeps(members):
+    board = find_board("mps2-an386")
+    counted_by = shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")
+    if not counted_by and os.environ.get("CI") != "true":
+        pytest.skip("counted with arm-none-eabi-gcc, in qemu-system-arm")
+    for name, kept, sampling, update in evolve.measure(
+        board, NetworkSpec(4, 3, 64), members, members
+    ):
+        most = {"even odds": 10, "all alike likely": 20}[name] if kept == 0 else 12
+        assert kept in (0, members) and sampling + update <= most, (name, kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Annotated
 
@@ -279,10 +279,11 @@ def limits_of(texts: list[str], n_act: int) -> list[tuple[int, int, int]]:
         try:
             numbers = [round(2048 * float(part)) for part in text.split(":")]
             low, high, slew = numbers if numbers[2:] else (*numbers, Limit.slew)
-            limits.append((low, high, slew))
-        except (ValueError, OverflowError):
+            limits.append(astuple(Limit(low, high, slew)))
+        except (ValueError, OverflowError, UsageError):
             raise UsageError(
-                f"{text!r} is no limit.", "Give two or three numbers, as -0.75:0.75:0.25."
+                f"{text!r} is no limit.",
+                "Give two or three numbers, the lower one first, as -0.75:0.75:0.25.",
             ) from None
     return limits * (n_act if len(limits) == 1 else 1)
 
