@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import UINT32, any_map, any_rho, ranks_of, specs
+from test_engine import UINT32, any_map, specs
+from test_engine_evolution import any_rho, ranks_of
 from test_vectors import cases, from_hex
 
 from ecedge import reference
