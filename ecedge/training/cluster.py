@@ -39,6 +39,7 @@ MOST_TRIES = 5  # workers that may be lost with the same members
 POLL = 1.0  # s between looks at the cluster
 LONGEST_ABSENCE = 40.0  # s for the head of a cluster to come back
 CONNECT = 5.0  # s for a machine to take a connection
+START = 60.0  # s for a worker's process to begin and to import, beside its first answer
 REST, LONGEST_REST = 1.0, 60.0  # s before a node that lost a worker gets another one
 
 log = logging.getLogger(__name__)
@@ -160,9 +161,9 @@ def versions(task: Task) -> dict[str, str]:
 class Cluster:
     """A Ray cluster to run episodes on: HOST:PORT of its head, or `HERE`.
 
-    A worker that does not answer for `patience` seconds is given up, later if episodes turn out to
-    be long; a run whose workers are all gone waits `grace` seconds for others. Raises ToolError
-    where Ray is not installed.
+    A worker that does not answer for `patience` seconds is given up, later if it has only begun or
+    if episodes turn out to be long; a run whose workers are all gone waits `grace` seconds for
+    others. Raises ToolError where Ray is not installed.
     """
 
     address: str = HERE
@@ -244,16 +245,26 @@ class ClusterPopulation:
 
     def __enter__(self) -> ClusterPopulation:
         self._owned = self._cluster.connect()
-        self._gcs = self._ray.get_runtime_context().gcs_address
+        self._connection = self._connected()
         self._answered = self._head_seen = time.monotonic()
         return self
 
     def __exit__(self, *error) -> None:
-        for post in self._team.posts:
-            self._kill(post)
+        """A run may be left long after its process has left the cluster, or joined another."""
+        if self._connected() == self._connection:
+            for post in self._team.posts:
+                self._kill(post)
+            if self._owned:
+                self._ray.shutdown()
         self._team.posts.clear()
-        if self._owned:
-            self._ray.shutdown()
+
+    def _connected(self) -> tuple[str, str] | None:
+        """Which connection to which cluster this process has. Without one, most of Ray's functions
+        would start a cluster of their own."""
+        if not self._ray.is_initialized():
+            return None
+        context = self._ray.get_runtime_context()
+        return context.gcs_address, context.get_job_id()
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -262,6 +273,8 @@ class ClusterPopulation:
 
     def roll_out(self, seed, moments: Moments | None = None, horizon: int | None = None) -> Rollout:
         """As `rollout.Population.roll_out`. Raises ClusterError when no worker is left."""
+        if self._connected() != self._connection:
+            raise self._at_an_end("This process has left the cluster in the middle of the run.")
         population = self._settings.population
         rollout = Rollout(np.zeros(population), np.zeros(population, np.int64))
         proof = fingerprint(self._learner.state())
@@ -314,7 +327,7 @@ class ClusterPopulation:
         lessons = self._lineage.read(post.knows, end) if post.ready and post.knows < end else []
         post.order = order
         post.since = time.monotonic()
-        post.until = post.since + patience
+        post.until = post.since + patience + (0.0 if post.ready else START)
         post.call = post.actor.work.remote(lessons, order)
 
     def _answers(self) -> list[Post]:
@@ -400,11 +413,12 @@ class ClusterPopulation:
 
     def _nodes(self) -> list[dict]:
         now = time.monotonic()
-        if not reachable(self._gcs):
+        head = self._connection[0]
+        if not reachable(head):
             # Ray itself would end this process after a minute, without a word to the user.
             if now > self._head_seen + min(self._cluster.grace, LONGEST_ABSENCE):
                 self._team.posts.clear()  # nobody could be told to end
-                raise self._at_an_end(f"The head of the cluster, {self._gcs}, does not answer.")
+                raise self._at_an_end(f"The head of the cluster, {head}, does not answer.")
             return []
         self._head_seen = now
         return [
@@ -440,7 +454,7 @@ class ClusterPopulation:
         if any(post.ready for post in team.posts):
             return
         silence = time.monotonic() - self._answered
-        patience = self._cluster.grace + (self._patience() if team.posts else 0.0)
+        patience = self._cluster.grace + (START + self._patience() if team.posts else 0.0)
         nodes = {node["NodeID"] for node in self._nodes()} if not team.posts else set()
         if silence > patience or (nodes and nodes <= team.refused.keys()):
             raise self._at_an_end(f"No worker is left, the last news: {team.reason}.")
@@ -491,7 +505,8 @@ def connect(address: str) -> None:
         raise UsageError(
             f"There is no Ray cluster {where}.",
             "docs/CLUSTER.md has the two commands that make one: ray start --head, and "
-            "ray start --address HOST:PORT on every other machine.",
+            "ray start --address HOST:PORT on every other machine. Where those say that token "
+            "authentication is enabled, set RAY_AUTH_MODE=token.",
         ) from error
     finally:
         if main:
