@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecedge import hil
 from ecedge.cli.proxy import parse_listen
 from ecedge.devices import connect_running, parse_device, run_board
 from ecedge.errors import LineLost, NoDevice, UsageError
@@ -219,6 +220,12 @@ KINDS_OF_LINE = {
         0.01, 0.01, 0.002, 0.002, 0.001, 0.002, 0.0002, 0.0005, delay_s=0.005, stall_s=0.2
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def patient_devices(monkeypatch):
+    """What comes through is tested here, not how soon: cuts and stalls may meet in one step."""
+    monkeypatch.setattr(hil, "SILENCE_MS", 20_000)
 
 
 @pytest.fixture(scope="module")

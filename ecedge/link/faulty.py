@@ -281,6 +281,7 @@ class Proxy:
         finally:
             over.set()
             back.join(WRITE_DEADLINE + TICK)
+            host.close()  # first: closing a device may take a while
             device.close()
 
     def _pass_on(
