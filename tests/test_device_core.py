@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -472,7 +473,7 @@ def test_line_gives_up_on_a_reader_that_takes_little(tmp_path):
             assert time.monotonic() - start < DEADLINE
             os.read(reader, 1024)  # so that there is room again and again
         assert process.stdout.readline() == b"written\n"
-        assert 0.9 < time.monotonic() - start < 2.0
+        assert 0.9 < time.monotonic() - start < DEADLINE
         os.close(reader)
     finally:
         process.kill()
@@ -544,14 +545,16 @@ def is_running(pid: int) -> bool:
 
 def test_a_slow_line_takes_ten_bits_a_byte_both_ways(vdev):
     baud, requests = 57600, 20
+    took = []
     with virtual_device(vdev, "--tcp", 0, "--baud", baud) as (_, url), host(url) as client:
-        start = time.monotonic()
         for _ in range(requests):
+            start = time.monotonic()
             reply = client.hello()
-        took = time.monotonic() - start
+            took.append(time.monotonic() - start)
     size = 2 * (10 + 2) + len(MAGIC) + len(reply)  # header, CRC, COBS code and zero, twice
-    line_time = requests * size * 10 / baud
-    assert line_time <= took < 2 * line_time + 0.5
+    line_time = size * 10 / baud
+    assert requests * line_time <= sum(took)
+    assert statistics.median(took) < 2 * line_time + 0.025
 
 
 @pytest.mark.parametrize(
