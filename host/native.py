@@ -32,6 +32,7 @@ HEADERS = [
     CORE / "ec_net.h",
     CORE / "ec_evolve.h",
     CORE / "ec_random.h",
+    CORE / "ec_limit.h",
     BATCH / "ec_batch.h",
     BATCH / "ec_rivals.h",
 ]
@@ -51,6 +52,7 @@ SOURCES = [
             "list",
             "readout",
             "evolve",
+            "limit",
         )
     ),
     *(BATCH / f"{module}.c" for module in ("batch", "rivals", "pool", "kernel_baseline")),

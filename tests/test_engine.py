@@ -5,7 +5,7 @@ import signal
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from ecedge import engine, reference
 from ecedge.engine import Batch, CoreNetwork, kernels
 from ecedge.errors import PolicyError, ToolError
+from ecedge.hil import within
+from ecedge.link import Limit
 from ecedge.model import (
     CONTINUOUS,
     DISCRETE,
@@ -386,6 +388,44 @@ def test_acting_is_encode_step_and_decode(kernel, threads, actions):
         assert all_states(acting) == all_states(stepped)
 
 
+def any_limit(random) -> Limit:
+    low, high = sorted(random.integers(-32768, 32768, 2))
+    return Limit(int(low), int(high), int(random.choice([0, 1, 900, 65535])))
+
+
+@every_kernel
+@pytest.mark.parametrize("actions", [CONTINUOUS, DISCRETE])
+def test_acting_keeps_outputs_within_limits_as_a_device_does(kernel, actions):
+    random = np.random.default_rng(5)
+    members = population(9, 60, actions=actions, output_gain=10)
+    low, high = np.float32([[-1] * members.spec.n_act, [1] * members.spec.n_act])
+    acting, stepped = (members.batch(kernel=kernel) for _ in range(2))
+    applied = np.zeros((9, members.spec.n_act), np.int16)
+    clamps = 0
+    for number, raw in enumerate(members.raw):
+        if number % 20 == 0:
+            limits = [any_limit(random) for _ in range(members.spec.n_act)]
+            acting.set_limits(map(astuple, limits))
+        if number % 7 == 3:  # an episode begins with outputs of 0
+            begins = random.random(9) < 0.5
+            for batch in acting, stepped:
+                batch.reset(begins)
+            applied[begins] = 0
+        active = random.random(9) < 0.7
+        seen = observations_of(members.observation_map, raw, 0)
+        output = stepped.step(members.observation_map.encode(seen), active)
+        for member in np.flatnonzero(active):
+            applied[member] = within(limits, output[member], applied[member])
+        clamps += np.count_nonzero(applied[active] != output[active])
+        expected = decode_action(members.spec, applied, low, high)[active]
+        out = np.zeros((9, *expected.shape[1:]), expected.dtype)
+        for part in (slice(0, 4), slice(4, 9)):
+            acting.act(part.start, seen[part], active[part], low, high, out[part])
+        np.testing.assert_array_equal(out[active], expected)
+        assert all_states(acting) == all_states(stepped)
+    assert clamps > 0
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_acting_refuses_what_is_not_finite(value, threads):
@@ -532,6 +572,10 @@ RHO = np.full(SMALL.n_synapses, 1 << 15, np.uint16)
         pytest.param(lambda batch: batch.step(RAW, out=FROZEN), id="out-read-only"),
         pytest.param(lambda batch: batch.reset(np.ones(5, bool)), id="reset-mask"),
         pytest.param(lambda batch: batch.set_map(plain_map(2)), id="map-channels"),
+        pytest.param(lambda batch: batch.set_limits([(0, 1, 2)]), id="limits-few"),
+        pytest.param(lambda batch: batch.set_limits([(0, 1, 2), (1, 0, 2)]), id="limits-empty"),
+        pytest.param(lambda batch: batch.set_limits([(0, 1, 2), (0, 1, -1)]), id="limits-slew"),
+        pytest.param(lambda batch: batch.set_limits([(0, 1, 2), (0, 1.5, 2)]), id="limits-floats"),
     ],
 )
 def test_a_wrong_argument_is_a_value_error_and_changes_nothing(kernel, use):

@@ -6,19 +6,15 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from test_cli import assert_misuse, ecedge
 
 from ecedge.cli.evolve import limits_of
 from ecedge.devices import connect_running, open_device, parse_device, run_board
 from ecedge.errors import BoardError, LockstepLost, StorageError, UsageError
 from ecedge.evolve import Lineage, Lockstep, Plan, Run, policy_from_scratch, replay
-from ecedge.evolve.limited import Limited
 from ecedge.evolve.run import EVALUATION, seeds_of
 from ecedge.evolve.safety import Budget, Spent, Watch, travel_of
 from ecedge.evolve.seat import Seat
@@ -187,22 +183,6 @@ def test_what_is_within_limits_is_what_each_limit_says():
     limits = Limit(-5, 5, 3), Limit()
     outputs, before = np.array([100, 100], np.int16), np.array([0, 0], np.int16)
     assert within(limits, outputs, before).tolist() == [3, 100]
-
-
-LIMITS = st.tuples(*[st.integers(-32768, 32767)] * 2, st.integers(0, 65535)).map(
-    lambda numbers: Limit(*sorted(numbers[:2]), numbers[2])
-)
-COUNTS = st.lists(st.integers(-32768, 32767), min_size=6, max_size=6)
-
-
-@given(limits=st.tuples(LIMITS, LIMITS, LIMITS), outputs=COUNTS, before=COUNTS)
-def test_many_networks_are_kept_within_limits_as_a_device_is(limits, outputs, before):
-    networks = SimpleNamespace(population=2, spec=SimpleNamespace(n_act=3))
-    task = SimpleNamespace(low=[0.0] * 3, high=[1.0] * 3)
-    limited = Limited(networks, None, task, limits)
-    outputs, before = (np.array(c, np.int16).reshape(2, 3) for c in (outputs, before))
-    expected = [within(limits, *row).tolist() for row in zip(outputs, before, strict=True)]
-    assert limited._within(outputs, before).tolist() == expected
 
 
 def test_threads_and_evaluations_keep_limits_as_devices_do(tmp_path, swing, device, opener):

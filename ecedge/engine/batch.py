@@ -64,6 +64,18 @@ class Batch:
             raise ValueError("the map has another number of channels")
         check(lib.ec_batch_map(self._batch, ffi.from_buffer("ec_channel[]", entries)))
 
+    def set_limits(self, limits) -> None:
+        """What `act` keeps the outputs to from now on, a (low, high, slew) for each output, as a
+        device does (LINK.md, LIMITS). The slew counts from what was applied last, after `reset`
+        from 0: the safe action of a device without one of its own."""
+        try:
+            kept = ffi.new("ec_limit[]", [tuple(limit) for limit in limits])
+        except (OverflowError, TypeError) as error:
+            raise ValueError(f"A limit is three integers: {error}") from error
+        if len(kept) != self.spec.n_act:
+            raise ValueError(f"there are {len(kept)} limits for {self.spec.n_act} outputs")
+        check(lib.ec_batch_limit(self._batch, kept))
+
     def load(self, member: int, synapses) -> None:
         """Gives a member its synapses: (n_words,) uint32, plain."""
         words = contiguous(np.ravel(synapses), np.uint32, (self.spec.n_words,))
@@ -121,7 +133,7 @@ class Batch:
 
     def act(self, first: int, observations, active, low, high, out: np.ndarray) -> None:
         """One control step, between a task's floats, of the members `first` ... where `active` (M,)
-        bool is set: the map's `encode`, `step` and `decode_action` at once.
+        bool is set: the map's `encode`, `step`, the limits and `decode_action` at once.
 
         observations: (M, n_obs) float64; low, high: (n_act,) float32; out: (M, n_act) float32 of
         continuous actions, (M,) int64 of discrete ones. Rows of inactive members are neither read

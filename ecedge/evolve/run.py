@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -30,9 +30,8 @@ from ..tasks import Task, find_task
 from ..training.learner import Learner
 from ..training.log import Log, read_log
 from ..training.one_bit import OneBitNetworks
-from ..training.rollout import Networks, Population, evaluate
+from ..training.rollout import Population, evaluate
 from ..training.settings import Settings
-from .limited import Limited
 from .lineage import Lineage, replay
 from .lockstep import Lockstep, Origin, check_population
 from .safety import Budget, BudgetSpent, Spent, Watch
@@ -177,7 +176,6 @@ class Run:
             raise UsageError(
                 f"{folder} already holds a run.", "Go on with it: --resume, or choose another."
             )
-        check_limits(plan.limits, policy.spec.n_act)
         origin = plan.origin(policy)
         networks = networks_of(plan, policy)
         try:
@@ -217,7 +215,7 @@ class Run:
         the matter with it, LockstepLost say."""
         self.plan.check_simulated(fleet.simulated)
         task = task_of(self.plan, self.twin.origin.policy)
-        with self.opened(), FleetPopulation(fleet, task, Drawn(self, task)) as population:
+        with self.opened(), FleetPopulation(fleet, task, Drawn(self)) as population:
             try:
                 with suppress(BudgetSpent):
                     while not self.is_over():
@@ -269,13 +267,6 @@ class Run:
         if ending := self.plan.budget.end(self.spent):
             self.ending = ending
             raise BudgetSpent
-
-    def limited(self, networks: OneBitNetworks, task: Task) -> Networks:
-        """Networks of the origin's kind, within the plan's limits as devices are."""
-        limits = self.plan.output_limits
-        if not limits:
-            return networks
-        return Limited(networks, self.twin.origin.policy.observation_map, task, limits)
 
     def spend(self, spent: Spent) -> None:
         """Counts what episodes have cost."""
@@ -329,7 +320,8 @@ class Run:
         """The deterministic policy of these probabilities, and its mean return."""
         plan, policy = self.plan, self.twin.decided(rho)
         seeds = seeds_of(plan.seed, EVALUATION, 0, plan.evaluation_episodes)
-        networks = self.limited(OneBitNetworks.of(policy, task, len(seeds)), task)
+        networks = OneBitNetworks.of(policy, task, len(seeds))
+        keep_to_limits(networks, plan.limits)
         return policy, float(evaluate(networks, task, seeds).mean())
 
     def _evaluate_what_was_missed(self) -> None:
@@ -415,8 +407,17 @@ def task_of(plan: Plan, policy: Policy) -> Task:
 
 
 def networks_of(plan: Plan, policy: Policy) -> OneBitNetworks:
-    """A generation's members, in the task's terms."""
-    return OneBitNetworks(policy.spec, task_of(plan, policy), plan.population)
+    """A generation's members, before they are drawn, that keep to the plan's limits."""
+    networks = OneBitNetworks(policy.spec, task_of(plan, policy), plan.population)
+    keep_to_limits(networks, plan.limits)
+    return networks
+
+
+def keep_to_limits(networks: OneBitNetworks, limits: Sequence[tuple[int, int, int]]) -> None:
+    """Has networks keep their outputs to a plan's limits, as devices do."""
+    check_limits(limits, networks.spec.n_act)
+    if limits:
+        networks.set_limits(limits)
 
 
 def seeds_of(seed: int, stream: int, number: int, count: int) -> list[int]:

@@ -19,7 +19,6 @@ from ..errors import BoardError, DeviceRefused, LinkError, LockstepLost
 from ..hil import SILENCE_MS
 from ..link import Device, ErrorCode, Evolving, Limit, learned_hash
 from ..model import Policy
-from ..tasks import Task
 from .safety import ONE, Spent, travel_of
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ def told(limit: Limit) -> str:
 class Drawn:
     """A run's members for a `fleet`, whose devices draw them themselves."""
 
-    def __init__(self, run: Run, task: Task):
-        self.networks = run.limited(run.twin.networks, task)
+    def __init__(self, run: Run):
+        self.networks = run.twin.networks
         self._run = run
 
     def seat(self, name: str, device: Device) -> Seat:

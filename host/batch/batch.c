@@ -20,6 +20,8 @@ struct ec_batch {
     uint64_t *excitatory; /* layout.excitatory */
     ec_channel *map;      /* layout.map */
     float *counts_per_unit; /* n_obs: of the map's exponents */
+    ec_limit *limits;     /* n_act: what acting keeps the outputs to */
+    int16_t *applied;     /* population x n_act: the outputs that were acted on last */
     uint32_t *rho_planes; /* 16 x rho_stride */
     uint32_t rho_stride;
     uint32_t *scratch;    /* threads x 5 x rho_stride */
@@ -124,6 +126,11 @@ static uint8_t *member_at(const ec_batch *batch, uint32_t member)
     return batch->members + (size_t)member * batch->layout.member_size;
 }
 
+static int16_t *applied_at(const ec_batch *batch, uint32_t member)
+{
+    return batch->applied + (size_t)member * batch->layout.spec.n_act;
+}
+
 ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t threads, const char *name)
 {
     const ec_kernel *kernel = ec_kernel_named(name);
@@ -144,18 +151,22 @@ ec_batch *ec_batch_create(const ec_spec *spec, uint32_t population, uint32_t thr
     batch->excitatory = allocate(layout->stride / 2, sizeof *batch->excitatory);
     batch->map = allocate(spec->n_obs, sizeof *batch->map);
     batch->counts_per_unit = allocate(spec->n_obs, sizeof *batch->counts_per_unit);
+    batch->limits = allocate(spec->n_act, sizeof *batch->limits);
+    batch->applied = allocate(population, spec->n_act * sizeof *batch->applied);
     batch->rho_planes = allocate(16, 4 * (size_t)batch->rho_stride);
     batch->scratch = allocate(workers, 20 * (size_t)batch->rho_stride);
     batch->spikes = allocate(population, sizeof *batch->spikes);
     batch->steps = allocate(population, sizeof *batch->steps);
     if (!batch->pool || !batch->members || !batch->excitatory || !batch->map ||
-        !batch->counts_per_unit || !batch->rho_planes || !batch->scratch || !batch->spikes ||
-        !batch->steps) {
+        !batch->counts_per_unit || !batch->limits || !batch->applied || !batch->rho_planes ||
+        !batch->scratch || !batch->spikes || !batch->steps) {
         ec_batch_destroy(batch);
         return NULL;
     }
     for (uint32_t i = 0; i < spec->n_exc; i++)
         batch->excitatory[i / 64] |= (uint64_t)1 << i % 64;
+    for (uint32_t i = 0; i < spec->n_act; i++)
+        batch->limits[i] = (ec_limit)EC_LIMIT_NONE;
     layout->excitatory = batch->excitatory;
     layout->map = batch->map;
     ec_batch_reset(batch, NULL);
@@ -171,6 +182,8 @@ void ec_batch_destroy(ec_batch *batch)
     free(batch->excitatory);
     free(batch->map);
     free(batch->counts_per_unit);
+    free(batch->limits);
+    free(batch->applied);
     free(batch->rho_planes);
     free(batch->scratch);
     free(batch->spikes);
@@ -192,6 +205,16 @@ int ec_batch_map(ec_batch *batch, const ec_channel *map)
     memcpy(batch->map, map, batch->layout.spec.n_obs * sizeof *map);
     for (uint32_t i = 0; i < batch->layout.spec.n_obs; i++)
         batch->counts_per_unit[i] = ec_counts_per_unit(map[i].exponent);
+    return 0;
+}
+
+int ec_batch_limit(ec_batch *batch, const ec_limit *limits)
+{
+    for (uint32_t i = 0; i < batch->layout.spec.n_act; i++) {
+        if (limits[i].low > limits[i].high)
+            return EC_ERR_FIELD;
+    }
+    memcpy(batch->limits, limits, batch->layout.spec.n_act * sizeof *limits);
     return 0;
 }
 
@@ -393,6 +416,7 @@ static void reset_members(void *context, uint32_t first, uint32_t end, uint32_t 
             continue;
         uint8_t *member = member_at(job->batch, k);
         memset(member + layout->spikes_at, 0, layout->member_size - layout->spikes_at);
+        memset(applied_at(job->batch, k), 0, layout->spec.n_act * sizeof(int16_t));
         for (uint32_t i = 0; i < layout->spec.n_neurons; i++)
             member[layout->membrane_at + i] = (uint8_t)(37u * i % 64u);
     }
@@ -483,11 +507,15 @@ static void act_members(void *context, uint32_t first, uint32_t end, uint32_t wo
             __atomic_store_n(&job->refused, true, __ATOMIC_RELAXED);
             return;
         }
-        const int16_t *output = step_member(job->batch, job->base + row, job->base + end, raw);
+        uint32_t member = job->base + row;
+        const int16_t *output = step_member(job->batch, member, job->base + end, raw);
+        int16_t *applied = applied_at(job->batch, member);
+        for (uint32_t i = 0; i < spec->n_act; i++)
+            applied[i] = ec_limit_output(&job->batch->limits[i], output[i], applied[i]);
         if (job->discrete)
-            job->discrete[row] = ec_choose(output, spec->n_act);
+            job->discrete[row] = ec_choose(applied, spec->n_act);
         for (uint32_t i = 0; job->continuous && i < spec->n_act; i++)
-            job->continuous[(size_t)row * spec->n_act + i] = ec_decode(output[i], job->low[i], job->high[i]);
+            job->continuous[(size_t)row * spec->n_act + i] = ec_decode(applied[i], job->low[i], job->high[i]);
     }
 }
 

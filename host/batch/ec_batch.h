@@ -9,6 +9,7 @@
 #ifndef EC_BATCH_H
 #define EC_BATCH_H
 
+#include "ec_limit.h"
 #include "ec_policy.h"
 
 #define EC_ERR_NOT_FINITE -32 /* beyond those of ec_base.h: an observation is infinite or no number */
@@ -26,6 +27,10 @@ const char *ec_batch_kernel(const ec_batch *batch);
 
 /* The observation map of all members: n_obs channels. */
 int ec_batch_map(ec_batch *batch, const ec_channel *map);
+
+/* What acting keeps the outputs to from now on: n_act limits. The slew counts from what a member
+ * applied last, after a reset from 0. */
+int ec_batch_limit(ec_batch *batch, const ec_limit *limits);
 
 /* Plain synapses of one member: n_words words as docs/MODEL.md stacks them. */
 int ec_batch_load(ec_batch *batch, uint32_t member, const uint32_t *synapses);
@@ -48,11 +53,11 @@ int ec_batch_reset(ec_batch *batch, const uint8_t *which);
 int ec_batch_step(ec_batch *batch, const int16_t *raw, const uint8_t *active, int16_t *output);
 
 /* One control step of the `count` members from `first` on, in the terms of a task: row 0 of all arrays
- * is member `first`. observations: count x n_obs; actions go to `continuous` (count x n_act), between
- * the bounds `low` and `high` (n_act), or to `discrete` (count); the other is NULL. Rows of members
- * whose byte in `active` is 0 are neither read nor written. EC_ERR_NOT_FINITE: which
- * members made the step is not known. All members at once share the batch's threads; parts
- * are done on the caller's, several at once if they do not overlap. */
+ * is member `first`. observations: count x n_obs; actions, of outputs within the limits, go to
+ * `continuous` (count x n_act), between the bounds `low` and `high` (n_act), or to `discrete` (count);
+ * the other is NULL. Rows of members whose byte in `active` is 0 are neither read nor written.
+ * EC_ERR_NOT_FINITE: which members made the step is not known. All members at once share the batch's
+ * threads; parts are done on the caller's, several at once if they do not overlap. */
 int ec_batch_act(ec_batch *batch, uint32_t first, uint32_t count, const double *observations,
                  const uint8_t *active, const float *low, const float *high, float *continuous,
                  int64_t *discrete);
