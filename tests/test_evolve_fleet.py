@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -88,15 +89,15 @@ def test_the_lineage_is_the_same_whoever_runs_the_members(
 def test_a_device_that_is_killed_again_and_again_ends_with_the_hash_of_the_rest(
     tmp_path, policy, alone, monkeypatch
 ):
-    started, count = [], itertools.count(1)
+    mine, count = threading.local(), itertools.count(1)  # a thread opens and steps its device
 
     def recorded(*words, **more):
-        started.append(launch(*words, **more))
-        return started[-1]
+        mine.device = launch(*words, **more)
+        return mine.device
 
     def killing(device, reply):
         if next(count) % 120 == 0:
-            started[-1].process.kill()
+            mine.device.process.kill()
         return reply
 
     monkeypatch.setattr(devices, "launch", recorded)
