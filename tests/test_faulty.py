@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from ecedge.devices import connect_running, parse_device, run_board
 from ecedge.errors import LineLost, NoDevice, UsageError
 from ecedge.hil import run_episodes
 from ecedge.link import Device, Faults, FaultyTransport, Proxy, open_transport
+from ecedge.link import faulty as faulty_module
 from ecedge.link.faulty import KINDS, FaultyStream
 from ecedge.model import DISCRETE, NetworkSpec, ObservationMap, Policy
 from ecedge.reference import with_golden_trace
@@ -296,6 +298,24 @@ def test_episodes_through_a_bad_proxy_are_those_of_a_good_line(running, policy, 
             assert device.status().steps == sum(length for _, length, _ in clean)
         assert proxy.counts["cut"] > 0 or not KINDS_OF_LINE[kind].cut
         assert proxy.hosts > 1
+
+
+def test_a_cut_reaches_the_host_before_the_device_is_closed(monkeypatch):
+    """pyserial takes 0.3 s to close a socket, and drivers of ports may take longer."""
+    told = threading.Event()
+
+    class Slow(MemoryLine):
+        def close(self) -> None:
+            told.wait(DEADLINE)
+
+    lines = [MemoryLine(), Slow()]  # a proxy tries the port first
+    monkeypatch.setattr(faulty_module, "open_transport", lambda *_: lines.pop(0))
+    with serving(Proxy("memory", Faults(cut=1.0))) as proxy:
+        address = proxy.url.removeprefix("socket://").split(":")
+        with socket.create_connection(address, DEADLINE / 2) as host:
+            host.sendall(b"a")
+            assert host.recv(1) == b""
+            told.set()
 
 
 def test_a_proxy_without_faults_is_a_line(running, policy, clean):
