@@ -6,20 +6,23 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter, deque
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ecedge.errors import ClusterError, StorageError, UsageError
 from ecedge.training.checkpoint import load_checkpoint
-from ecedge.training.cluster import Cluster, reachable
+from ecedge.training.cluster import START, Cluster, Post, reachable
 from ecedge.training.learner import Learner
 from ecedge.training.lineage import Lesson, Lineage, fingerprint
 from ecedge.training.log import read_log
@@ -256,7 +259,7 @@ def nodes(cluster_of_nodes):
 
 
 def on(nodes: Nodes, **how) -> Cluster:
-    return Cluster(nodes.address, **{"grace": DEADLINE} | how)
+    return Cluster(nodes.address, **{"grace": DEADLINE, "patience": DEADLINE / 3} | how)
 
 
 @contextlib.contextmanager
@@ -340,6 +343,20 @@ def test_a_worker_that_hangs_is_given_up(nodes, tmp_path, long):
     assert result(tmp_path) == long
 
 
+@pytest.mark.parametrize("ready, patience", [(False, 4.0 + START), (True, 4.0)])
+def test_a_worker_has_time_to_begin(ray_there, tmp_path, ready, patience):
+    trainer = Trainer(SMALL, tmp_path, 1)
+    lineage = Lineage(tmp_path / LINEAGE, SMALL.population, 4)
+    lineage.rewind(0)
+    learner = Learner(SMALL, trainer.task, 1)
+    crew = Cluster(patience=4.0).population(trainer.task, SMALL, learner, lineage)
+    actor = SimpleNamespace(work=SimpleNamespace(remote=lambda *_: "call"))
+    post = Post(actor, "node", "host", ready)
+    crew._give(post, deque([(0, 5)]), 1, None, b"", Counter())
+    assert (post.order is not None) == ready
+    assert post.until - post.since == pytest.approx(patience)
+
+
 def test_a_run_that_was_left_behind_disturbs_no_other(nodes, tmp_path, small):
     import ray
 
@@ -347,8 +364,9 @@ def test_a_run_that_was_left_behind_disturbs_no_other(nodes, tmp_path, small):
     left = [iter(Trainer(SMALL, tmp_path / name, 1, crew=on(nodes))) for name in "ab"]
     next(left[0])
     ray.shutdown()
-    with pytest.raises(ClusterError, match="has left the cluster") as caught:
+    with pytest.raises(ClusterError, match="no longer connected to the run's cluster") as caught:
         next(left[0])
+    assert not ray.is_initialized(), "nor was a cluster begun"
     assert caught.value.hint.startswith("The checkpoint of generation 1 is safe.")
     next(left[1])
     ray.shutdown()
@@ -395,7 +413,7 @@ def test_a_worker_that_learned_something_else_runs_nothing(nodes, tmp_path):
 # --- the command ----------------------------------------------------------------------------
 
 
-def train(*words, folder: Path | None = None) -> tuple[int, str, str]:
+def train(*words, folder: Path | None = None, **variables) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of `ecedge train WORDS`, which may import from `folder`."""
     paths = [str(folder)] * bool(folder) + [str(ROOT)]
     done = subprocess.run(
@@ -403,7 +421,7 @@ def train(*words, folder: Path | None = None) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         timeout=DEADLINE,
-        env=os.environ | RAY | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=os.environ | RAY | {"PYTHONPATH": os.pathsep.join(paths)} | variables,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -442,6 +460,17 @@ def test_no_cluster_is_one_sentence(ray_there, tmp_path, address):
     assert err.startswith(f"ecedge: There is no Ray cluster at {address}. ")
     assert len(err.splitlines()) == 1
     assert not out.exists()
+
+
+def test_a_token_that_is_nowhere_is_one_sentence(ray_there, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        words = "CartPole-v1", "--cluster", address, "--out", tmp_path / "run"
+        code, printed, err = train(*words, RAY_AUTH_MODE="token", HOME=str(tmp_path))
+    assert (code, printed) == (2, "")
+    assert err.startswith(f"ecedge: There is no Ray cluster at {address} that ")
+    assert err.endswith("all else needs its token and RAY_AUTH_MODE=token.\n")
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", [["--cluster"], ["--cluster", "auto"], ["--cluster", "--json"]])

@@ -258,13 +258,13 @@ class ClusterPopulation:
                 self._ray.shutdown()
         self._team.posts.clear()
 
-    def _connected(self) -> tuple[str, str] | None:
-        """Which connection to which cluster this process has. Without one, most of Ray's functions
-        would start a cluster of their own."""
+    def _connected(self) -> tuple[str, str, str] | None:
+        """Which connection to which cluster this process has: a head that began anew counts jobs
+        from 1 again. Without one, most of Ray's functions would start a cluster of their own."""
         if not self._ray.is_initialized():
             return None
         context = self._ray.get_runtime_context()
-        return context.gcs_address, context.get_job_id()
+        return context.gcs_address, context.get_node_id(), context.get_job_id()
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -274,7 +274,7 @@ class ClusterPopulation:
     def roll_out(self, seed, moments: Moments | None = None, horizon: int | None = None) -> Rollout:
         """As `rollout.Population.roll_out`. Raises ClusterError when no worker is left."""
         if self._connected() != self._connection:
-            raise self._at_an_end("This process has left the cluster in the middle of the run.")
+            raise self._at_an_end("This process is no longer connected to the run's cluster.")
         population = self._settings.population
         rollout = Rollout(np.zeros(population), np.zeros(population, np.int64))
         proof = fingerprint(self._learner.state())
@@ -500,13 +500,13 @@ def connect(address: str) -> None:
     handler = signal.getsignal(signal.SIGTERM) if main else None
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = "here" if address == HERE else f"at {address} that this machine belongs to"
         raise UsageError(
             f"There is no Ray cluster {where}.",
             "docs/CLUSTER.md has the two commands that make one: ray start --head, and "
-            "ray start --address HOST:PORT on every other machine. Where those say that token "
-            "authentication is enabled, set RAY_AUTH_MODE=token.",
+            "ray start --address HOST:PORT on every other machine. If the first says that token "
+            "authentication is enabled, all else needs its token and RAY_AUTH_MODE=token.",
         ) from error
     finally:
         if main:
