@@ -260,11 +260,12 @@ def test_sleeping_chip_leaves_the_computer_alone_and_keeps_time(running):
     if not sys.platform.startswith("linux"):
         pytest.skip("needs /proc")
     with Device(connect_running(running)) as device:
-        before, cpu, clock = device.status().uptime_ms, used(), time.monotonic()
+        asked, first, begun = time.monotonic(), device.status().uptime_ms, time.monotonic()
+        cpu = used()
         time.sleep(2)
-        seconds = time.monotonic() - clock
-        assert used() - cpu < 0.25 * seconds
-        assert device.status().uptime_ms - before == pytest.approx(1000 * seconds, rel=0.1)
+        assert used() - cpu < 0.25 * (time.monotonic() - begun)
+        ended, last, answered = time.monotonic(), device.status().uptime_ms, time.monotonic()
+        assert 900 * (ended - begun) <= last - first <= 1100 * (answered - asked)
 
 
 @needs_compiler
