@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine import UINT32, any_map, specs
-from test_engine_evolution import any_rho, ranks_of
+from test_engine_evolution import any_rho, telling_ranks
 from test_vectors import cases, from_hex
 
 from ecedge import reference
@@ -72,13 +72,7 @@ def test_gradients_are_the_references(size):
     synapses = members_of(rho, size, 5, 6)
     evolution = evolution_of(SMALL, rho, seed=5, generation=6)
     most = min((2**31 - 1) // size, 1 << 20)  # larger than the largest rank
-    for ranks in (
-        reference.centered_ranks(random.random(size)),
-        reference.centered_ranks(random.integers(0, 2, size)),
-        ranks_of(random, size, most),
-        np.array([most, -most] + [0] * (size - 2), np.int32),
-        np.zeros(size, np.int32),
-    ):
+    for ranks in telling_ranks(random, size, most):
         expected = reference.gradient(ranks, synapses)
         np.testing.assert_array_equal(evolution.gradient(ranks), expected)
 

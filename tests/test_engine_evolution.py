@@ -80,6 +80,17 @@ def ranks_of(random: np.random.Generator, size: int, reach: int) -> np.ndarray:
     return random.permutation(ranks).astype(np.int32)
 
 
+def telling_ranks(random: np.random.Generator, size: int, most: int) -> list[np.ndarray]:
+    """Weights (size,) of a generation as it comes, of one with ties, and at their extremes."""
+    return [
+        reference.centered_ranks(random.random(size)),
+        reference.centered_ranks(random.integers(0, 2, size)),
+        ranks_of(random, size, most),
+        np.array([most, -most] + [0] * (size - 2), np.int32),
+        np.zeros(size, np.int32),
+    ]
+
+
 @every_kernel
 @pytest.mark.parametrize("size", [2, 3, 17, 300])
 @pytest.mark.parametrize("shape", [{}, {"n_neurons": 32, "n_exc": 3}, {"form": SIGNED}])
@@ -87,14 +98,7 @@ def test_gradients_are_the_references(kernel, size, shape):
     members = population(size, 1, **shape)
     batch, random = members.batch(kernel=kernel, threads=2), np.random.default_rng(size)
     stacked = np.stack([synapses.ravel() for synapses in members.synapses])
-    most = (1 << 14) - 1
-    for ranks in (
-        reference.centered_ranks(random.random(size)),
-        reference.centered_ranks(random.integers(0, 2, size)),
-        ranks_of(random, size, most),
-        np.array([most, -most] + [0] * (size - 2), np.int32),
-        np.zeros(size, np.int32),
-    ):
+    for ranks in telling_ranks(random, size, (1 << 14) - 1):
         np.testing.assert_array_equal(batch.gradient(ranks), reference.gradient(ranks, stacked))
 
 
