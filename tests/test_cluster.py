@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 
 from ecedge.errors import ClusterError, StorageError, UsageError
+from ecedge.tasks import find_task
 from ecedge.training.checkpoint import load_checkpoint
-from ecedge.training.cluster import START, Cluster, Post, reachable
+from ecedge.training.cluster import START, Cluster, ClusterPopulation, Post, reachable
 from ecedge.training.learner import Learner
 from ecedge.training.lineage import Lesson, Lineage, fingerprint
 from ecedge.training.log import read_log
@@ -343,18 +344,44 @@ def test_a_worker_that_hangs_is_given_up(nodes, tmp_path, long):
     assert result(tmp_path) == long
 
 
+def driver_of(folder: Path, cluster: Cluster) -> ClusterPopulation:
+    """The driver's side alone, at the beginning of a run."""
+    task = find_task(SMALL.task)
+    lineage = Lineage(folder / LINEAGE, SMALL.population, task.n_obs)
+    lineage.rewind(0)
+    return cluster.population(task, SMALL, Learner(SMALL, task, 1), lineage)
+
+
 @pytest.mark.parametrize("ready, patience", [(False, 4.0 + START), (True, 4.0)])
 def test_a_worker_has_time_to_begin(ray_there, tmp_path, ready, patience):
-    trainer = Trainer(SMALL, tmp_path, 1)
-    lineage = Lineage(tmp_path / LINEAGE, SMALL.population, 4)
-    lineage.rewind(0)
-    learner = Learner(SMALL, trainer.task, 1)
-    crew = Cluster(patience=4.0).population(trainer.task, SMALL, learner, lineage)
+    crew = driver_of(tmp_path, Cluster(patience=4.0))
     actor = SimpleNamespace(work=SimpleNamespace(remote=lambda *_: "call"))
     post = Post(actor, "node", "host", ready)
     crew._give(post, deque([(0, 5)]), 1, None, b"", Counter())
     assert (post.order is not None) == ready
     assert post.until - post.since == pytest.approx(patience)
+
+
+@pytest.mark.parametrize("node, shutdowns", [("first", 1), ("second", 0)])
+def test_a_head_that_began_anew_is_another_cluster(
+    ray_there, tmp_path, monkeypatch, node, shutdowns
+):
+    """On the same port it counts jobs from 1 again."""
+    context = SimpleNamespace(
+        gcs_address="head:6379", get_node_id=lambda: "first", get_job_id=lambda: "01000000"
+    )
+    done = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: True,
+        get_runtime_context=lambda: context,
+        shutdown=lambda: done.append(1),
+    )
+    crew = driver_of(tmp_path, Cluster())
+    monkeypatch.setattr(Cluster, "connect", lambda self: True)
+    monkeypatch.setattr(crew, "_ray", ray)
+    with crew:
+        context.get_node_id = lambda: node
+    assert len(done) == shutdowns
 
 
 def test_a_run_that_was_left_behind_disturbs_no_other(nodes, tmp_path, small):

@@ -71,7 +71,7 @@ class Batch:
         try:
             kept = ffi.new("ec_limit[]", [tuple(limit) for limit in limits])
         except (OverflowError, TypeError) as error:
-            raise ValueError(f"A limit is three integers: {error}") from error
+            raise ValueError(f"a limit is three integers: {error}") from error
         if len(kept) != self.spec.n_act:
             raise ValueError(f"there are {len(kept)} limits for {self.spec.n_act} outputs")
         check(lib.ec_batch_limit(self._batch, kept))

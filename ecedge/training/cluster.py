@@ -316,7 +316,7 @@ class ClusterPopulation:
     def _give(self, post: Post, parts: deque, seed, horizon, proof: bytes, tries: Counter) -> None:
         generation = self._learner.generation
         end = min(generation, post.knows + SLICE)
-        order, patience = None, self._patience()
+        order, patience = None, self._patience(post.ready)
         if post.ready and end == generation and parts:
             first, last = part = parts.popleft()
             seeds = seed if np.ndim(seed) == 0 else np.asarray(seed)[first:last]
@@ -327,7 +327,7 @@ class ClusterPopulation:
         lessons = self._lineage.read(post.knows, end) if post.ready and post.knows < end else []
         post.order = order
         post.since = time.monotonic()
-        post.until = post.since + patience + (0.0 if post.ready else START)
+        post.until = post.since + patience
         post.call = post.actor.work.remote(lessons, order)
 
     def _answers(self) -> list[Post]:
@@ -389,8 +389,9 @@ class ClusterPopulation:
 
     # --- who is there ---
 
-    def _patience(self) -> float:
-        return max(self._cluster.patience, 10 * self._slowest)
+    def _patience(self, ready: bool) -> float:
+        """Seconds for a worker to answer; one that is not ready has to begin first."""
+        return max(self._cluster.patience, 10 * self._slowest) + (0.0 if ready else START)
 
     def _late(self) -> list[Post]:
         now = time.monotonic()
@@ -454,7 +455,7 @@ class ClusterPopulation:
         if any(post.ready for post in team.posts):
             return
         silence = time.monotonic() - self._answered
-        patience = self._cluster.grace + (START + self._patience() if team.posts else 0.0)
+        patience = self._cluster.grace + (self._patience(ready=False) if team.posts else 0.0)
         nodes = {node["NodeID"] for node in self._nodes()} if not team.posts else set()
         if silence > patience or (nodes and nodes <= team.refused.keys()):
             raise self._at_an_end(f"No worker is left, the last news: {team.reason}.")
