@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import PlantFault
-from .hil import SILENCE_MS, Twin, check_limits, within
-from .link import REWARD_ONE, Device, EpisodeEnd, EpisodeResult, Limit, period_ticks
+from .hil import SILENCE_MS, Twin, within
+from .link import REWARD_ONE, Device, EpisodeEnd, EpisodeResult, Limit, check_limits, period_ticks
 from .model import Policy
 from .plants import PLANTS
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from .engine import Batch
-from .errors import PolicyError, UsageError
-from .link import Device, Limit
+from .errors import PolicyError
+from .link import Device, Limit, check_limits
 from .model import Policy, decode_action
 from .tasks import Task
 
@@ -238,11 +238,6 @@ def run_episodes(
         device.stop()
     finally:
         environment.close()
-
-
-def check_limits(limits: Sequence[Limit], n_act: int) -> None:
-    if limits and len(limits) != n_act:
-        raise UsageError(f"There are {len(limits)} limits for {n_act} outputs.")
 
 
 def within(limits: Sequence[Limit], outputs: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from .errors import LinkError, PolicyError, UsageError
-from .link import REWARD_ONE, Device, EpisodeEnd, Limit, Observation, period_ticks
+from .link import REWARD_ONE, Device, EpisodeEnd, Limit, Observation, check_limits, period_ticks
 from .model import Policy, encode_action
 from .tasks import Task
 
@@ -58,8 +58,7 @@ class RigEnv(gymnasium.Env):
                 "Give the task that it was made for.",
             )
         device.check_policy(policy)
-        if limits is not None and len(limits) != spec.n_act:
-            raise UsageError(f"There are {len(limits)} limits for {spec.n_act} outputs.")
+        check_limits(limits or (), spec.n_act)
         hz = device.hello.tick_hz
         self._period = period_ticks(device, period_ms, most=hz)
         if self._period and silence_ms * hz >= 1000 << 32:

@@ -372,7 +372,10 @@ def test_an_interrupted_run_leaves_the_device_with_the_confirmed_policy(tmp_path
         (["--limit", "1:2:3:4"], "'1:2:3:4' is no limit."),
         (["--limit", "1:-1"], "'1:-1' is no limit. Give two or three numbers, the lower one"),
         (["--limit", "0:1:-1"], "'0:1:-1' is no limit."),
-        (["--limit", "0:1", "--limit", "0:1", "--limit", "0:1"], "There are 3 limits for 2"),
+        (
+            ["--limit", "0:1", "--limit", "0:1", "--limit", "0:1"],
+            "There are 3 limits for 2 outputs. Give one for each",
+        ),
         (["--budget-travel", "-1"], "A budget of -1 travel is none"),
         (["--budget-steps", "9", "--simulated", "1"], "threads that simulate members spend none."),
         (["--device", "nobody"], "nobody"),

@@ -20,8 +20,7 @@ import numpy as np
 
 from ..errors import ClusterError, StorageError, UsageError
 from ..fleet import Fleet, FleetPopulation, Opener
-from ..hil import check_limits
-from ..link import Limit
+from ..link import Limit, check_limits
 from ..model import Policy
 from ..policy_file import PolicyInfo, load_policy, save_policy
 from ..reference import centered_ranks, step_size, with_golden_trace

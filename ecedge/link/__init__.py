@@ -22,6 +22,7 @@ from .messages import (
     ResetCause,
     Status,
     StepReply,
+    check_limits,
 )
 from .transport import Port, SerialTransport, Transport, open_transport, serial_ports
 
@@ -57,6 +58,7 @@ __all__ = [
     "Status",
     "StepReply",
     "Transport",
+    "check_limits",
     "decode_frame",
     "encode_frame",
     "learned_hash",

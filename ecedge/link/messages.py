@@ -395,6 +395,14 @@ class Limit:
         return min(max(inside, before - self.slew), before + self.slew)
 
 
+def check_limits(limits: Sequence[Limit], n_act: int) -> None:
+    """Raises UsageError where there are some, but not one for each output."""
+    if limits and len(limits) != n_act:
+        raise UsageError(
+            f"There are {len(limits)} limits for {n_act} outputs.", "Give one for each output."
+        )
+
+
 @dataclass(frozen=True)
 class EpisodeResult:
     """What an episode on the device's side came to, so far if it still runs. Lateness is ticks
